@@ -1,0 +1,150 @@
+"""Every setting of taskengine, read from the environment in this one place.
+
+Each variable is the field's name in capitals with the prefix ``TASKENGINE_``. Values are validated when the
+settings are read; a wrong one is refused with the variable's name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+QUEUES = ("browser", "integration", "reporting", "automation", "control")
+PREFIX = "TASKENGINE_"
+
+
+class SettingsError(Exception):
+    """The environment holds a wrong value; the text names each variable and what it takes."""
+
+
+def _workers(text: str) -> str:
+    parse_workers(text)
+    return text
+
+
+def _egress(text: str) -> str:
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        check_egress_entry(entry)
+    return text
+
+
+def parse_workers(text: str) -> dict[str, int]:
+    """``integration=2,browser=1`` as pool size by queue; a queue that is not named gets 1, 0 leaves it out."""
+    sizes = dict.fromkeys(QUEUES, 1)
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, count = part.partition("=")
+        if name not in sizes:
+            raise ValueError(f"unknown queue {name!r}; the queues are {', '.join(QUEUES)}")
+        if not count.isdecimal() or int(count) > 64:
+            raise ValueError(f"{part!r} should read {name}=N with N from 0 to 64")
+        sizes[name] = int(count)
+    return sizes
+
+
+def check_egress_entry(entry: str) -> None:
+    """Accept an address, a CIDR, a host name, or any of them as ``host:port``; raise ValueError otherwise."""
+    if "/" in entry:
+        ipaddress.ip_network(entry, strict=False)
+        return
+    host, _, port = entry.rpartition(":")
+    if host and port.isdecimal() and (":" not in host or host.startswith("[")):
+        if not 0 < int(port) < 65536:
+            raise ValueError(f"{entry!r}: the port is out of range")
+        return
+    if not entry.strip() or any(c.isspace() for c in entry):
+        raise ValueError(f"{entry!r} is no address, CIDR or host:port")
+
+
+class Settings(BaseSettings):
+    """The settings of one installation. Durations carry their unit in the name."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    home: Path = Field(Path(".taskengine"), description="Data directory: embedded servers, artifacts, keys.")
+    host: str = Field("127.0.0.1", description="Address that the API and Flower listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
+    flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
+    flower_auth: SecretStr | None = Field(
+        None, description="user:password for Flower's pages; required when HOST is not a loopback address."
+    )
+    workers: Annotated[str, NoDecode, AfterValidator(_workers)] = Field(
+        "integration=2,browser=1",
+        description="Pool size of each queue's worker, as queue=N,...; a queue not named gets 1.",
+    )
+    redis_url: str | None = Field(
+        None, pattern=r"^rediss?://", description="Redis 7 or later; unset: an embedded one."
+    )
+    database_url: str | None = Field(
+        None,
+        pattern=r"^postgres(ql)?(\+psycopg)?://",
+        description="PostgreSQL 15 or later; unset: an embedded one.",
+    )
+    bootstrap_api_key: SecretStr | None = Field(
+        None, min_length=16, description="API key of the default organization, used at first start only."
+    )
+    encryption_key: SecretStr | None = Field(
+        None, description="Key (Fernet) that secrets are encrypted with; unset: made in HOME at first start."
+    )
+    egress_allow: Annotated[str, NoDecode, AfterValidator(_egress)] = Field(
+        "",
+        description="Addresses, CIDRs and host:port, comma separated, that outgoing calls may reach "
+        "although they are private.",
+    )
+    api_threads: int = Field(16, ge=1, le=512, description="Threads of an API process.")
+    max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Largest request body that the API reads.")
+    max_result_bytes: int = Field(1 * 2**20, ge=1024, description="Largest result a task may store, as JSON.")
+    live_result_bytes: int = Field(
+        16 * 1024, ge=0, description="Results up to this size are also kept in Redis for waiting clients."
+    )
+    live_result_seconds: int = Field(600, ge=1, description="How long Redis keeps a finished task's status.")
+    lease_seconds: float = Field(30, ge=1, description="An attempt whose worker is silent this long is lost.")
+    lost_limit: int = Field(3, ge=1, description="Lost attempts after which a task fails.")
+    cancel_grace_seconds: float = Field(
+        2, ge=0, description="Time a handler gets to stop by itself before its process group is killed."
+    )
+    cancel_poll_seconds: float = Field(
+        1, gt=0, description="How often a running task's worker looks for a cancel request."
+    )
+    tick_seconds: float = Field(1, ge=0.1, description="Period of beat's tick: due tasks, relay, reconciler.")
+    pack_size: int = Field(200, ge=1, le=1000, description="Most small tasks that one message carries.")
+    inflight_messages: int = Field(
+        4, ge=1, description="Messages that wait in a queue's broker list before the dispatcher holds back."
+    )
+    relay_seconds: float = Field(
+        5, ge=0.1, description="A published task that nobody claimed is rung again after this time."
+    )
+    retention_days: int = Field(
+        0, ge=0, description="Finished tasks older than this are pruned; 0 keeps all of them."
+    )
+    task_events: bool = Field(
+        True, description="Send Celery task events on every queue (Flower's task list); costs throughput."
+    )
+    celery_app: str | None = Field(
+        None, description="module:attribute of your own Celery app, whose tasks type celery_task may run."
+    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
+    log_json: bool = Field(False, description="Log as JSON lines.")
+
+    def worker_sizes(self) -> dict[str, int]:
+        """Pool size by queue."""
+        return parse_workers(self.workers)
+
+    def egress_entries(self) -> tuple[str, ...]:
+        """The entries of EGRESS_ALLOW."""
+        return tuple(filter(None, (part.strip() for part in self.egress_allow.split(","))))
+
+
+def load() -> Settings:
+    """Read the environment; SettingsError names every variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"{PREFIX}{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise SettingsError("\n".join(lines)) from None

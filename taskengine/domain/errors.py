@@ -1,0 +1,157 @@
+"""The errors of the engine, each with a code that clients can rely on.
+
+EngineError
+├── Invalid                 the input is wrong; carries one FieldError for each fault
+│   ├── CircularDependency  the cycle is named in full
+│   └── UnknownDependency
+├── NotFound
+├── Conflict
+│   ├── InvalidTransition   names from, to and what is allowed
+│   └── IdempotencyConflict
+├── Forbidden
+├── Unauthenticated
+└── Unavailable             a service that the request needs is down
+HandlerError                what a handler raises to end its attempt
+├── TransientError          try again by the task's retry policy
+├── PermanentError          fail now
+└── RateLimited             try again after a given time, without using up a retry
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One fault of an input. ``loc`` is the path to the field, ``type`` a machine code."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+    type: str
+
+
+class EngineError(Exception):
+    """Base of what the engine's verbs raise. ``detail`` is a sentence for people."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, detail: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.extra = extra
+
+
+class Invalid(EngineError):
+    """The input does not fit."""
+
+    code: ClassVar[str] = "invalid_input"
+
+    def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
+        super().__init__(detail)
+        self.errors = tuple(errors)
+
+
+class CircularDependency(Invalid):
+    """Tasks wait for each other; the detail names the whole cycle."""
+
+    code: ClassVar[str] = "circular_dependency"
+
+
+class UnknownDependency(Invalid):
+    """A task names a dependency that does not exist."""
+
+    code: ClassVar[str] = "unknown_dependency"
+
+
+class NotFound(EngineError):
+    """There is no such thing, or it belongs to another organization."""
+
+    code: ClassVar[str] = "not_found"
+
+
+class Conflict(EngineError):
+    """The request does not fit the present state."""
+
+    code: ClassVar[str] = "conflict"
+
+
+class InvalidTransition(Conflict):
+    """The state machine does not allow this move; ``extra`` holds from, to and allowed."""
+
+    code: ClassVar[str] = "invalid_transition"
+
+
+class IdempotencyConflict(Conflict):
+    """The Idempotency-Key was used with another body."""
+
+    code: ClassVar[str] = "idempotency_conflict"
+
+
+class Unauthenticated(EngineError):
+    """No valid API key came with the request."""
+
+    code: ClassVar[str] = "unauthenticated"
+
+
+class Forbidden(EngineError):
+    """The API key lacks the scope."""
+
+    code: ClassVar[str] = "forbidden"
+
+
+class Unavailable(EngineError):
+    """A service that the request needs cannot be reached."""
+
+    code: ClassVar[str] = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """What a failed attempt leaves behind: a machine code, a sentence, and details as JSON."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape that ``last_error`` and an execution's ``error`` have."""
+        return {"code": self.code, "message": self.message, "details": self.details}
+
+
+class HandlerError(Exception):
+    """Base of what a handler raises. ``code`` is for machines, ``details`` must be JSON."""
+
+    def __init__(self, code: str, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.info = ErrorInfo(code, message, details or {})
+
+
+class TransientError(HandlerError):
+    """The attempt may succeed later. ``retry_after_seconds`` overrides the policy's delay when it is longer."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        details: dict[str, Any] | None = None,
+        *,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(code, message, details)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class PermanentError(HandlerError):
+    """Trying again would not help."""
+
+
+class RateLimited(TransientError):
+    """The other side asks to wait; ``after_seconds`` is when to come back."""
+
+    def __init__(
+        self, after_seconds: float, message: str = "rate limited", details: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__("rate_limited", message, details, retry_after_seconds=after_seconds)

@@ -1,0 +1,41 @@
+"""What an attempt can end in: a closed set, matched in full by the finishing step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from taskengine.domain.errors import ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The work is done; ``result`` is JSON (a pydantic output model is dumped by the runner)."""
+
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The work failed. A transient failure is tried again while retries are left."""
+
+    error: ErrorInfo
+    transient: bool
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The time limit passed and the handler was stopped; counts as a transient failure."""
+
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The attempt was stopped because somebody cancelled the task."""
+
+    reason: str
+
+
+Outcome = Succeeded | Failed | TimedOut | Cancelled

@@ -1,0 +1,128 @@
+"""The states of tasks and executions, and the one table of named moves.
+
+pending        submitted; leaves when dependencies have ended, a person approved, or somebody triggered it
+deferred       waits for ``scheduled_for``; beat's tick releases it
+queued         ready, rung or about to be; a worker's claim takes it
+running        one attempt holds it; only that attempt, its loss or a cancel ends it
+waiting_input  waits for a person, an agent or a callback
+retrying       an attempt failed; beat's tick queues it again at ``run_at``
+paused         a person holds it back; resume puts it where it belongs
+completed, failed, cancelled, skipped    final
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from taskengine.domain.errors import InvalidTransition
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands."""
+
+    pending = "pending"
+    deferred = "deferred"
+    queued = "queued"
+    running = "running"
+    waiting_input = "waiting_input"
+    retrying = "retrying"
+    paused = "paused"
+    completed = "completed"
+    failed = "failed"
+    cancelled = "cancelled"
+    skipped = "skipped"
+
+
+class ExecutionStatus(StrEnum):
+    """Where an attempt stands; all but running are final."""
+
+    running = "running"
+    succeeded = "succeeded"
+    failed = "failed"
+    timed_out = "timed_out"
+    cancelled = "cancelled"
+    lost = "lost"
+
+
+FINAL = frozenset({TaskStatus.completed, TaskStatus.failed, TaskStatus.cancelled, TaskStatus.skipped})
+WAITING = frozenset(
+    {TaskStatus.pending, TaskStatus.deferred, TaskStatus.queued, TaskStatus.retrying, TaskStatus.paused}
+)
+"""Not started, or not started again: may be changed, paused, expired, cancelled at once."""
+
+ALIASES: dict[str, tuple[TaskStatus, ...]] = {
+    "created": (TaskStatus.pending, TaskStatus.queued),
+    "ready": (TaskStatus.pending, TaskStatus.queued),
+    "in_progress": (TaskStatus.running,),
+    "assigned": (TaskStatus.waiting_input,),
+}
+"""Other systems' names, accepted as filters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A legal change of a task's status. ``event`` is the type of the event row it writes."""
+
+    name: str
+    sources: frozenset[TaskStatus]
+    target: TaskStatus
+    event: str
+    why: str
+
+
+def _move(name: str, sources: str, target: str, why: str) -> Move:
+    return Move(
+        name, frozenset(TaskStatus(s) for s in sources.split()), TaskStatus(target), f"task.{name}", why
+    )
+
+
+_NOT_STARTED = "pending deferred queued retrying paused"
+
+MOVES: dict[str, Move] = {
+    move.name: move
+    for move in (
+        _move("queued", "pending deferred retrying", "queued", "nothing stands in its way any more"),
+        _move("deferred", "pending", "deferred", "it only waits for its time now"),
+        _move("claimed", "queued", "running", "a worker took it: a new attempt with a lease"),
+        _move("completed", "running", "completed", "the attempt succeeded"),
+        _move("failed", "running", "failed", "the attempt failed and no retry is left"),
+        _move("retry_scheduled", "running", "retrying", "the attempt failed and will be tried again"),
+        _move("lost", "running", "queued", "the worker fell silent; the next attempt may begin"),
+        _move("cancelled", f"{_NOT_STARTED} running waiting_input", "cancelled", "somebody cancelled it"),
+        _move("expired", _NOT_STARTED, "cancelled", "expires_at passed before it started"),
+        _move("rejected", "pending paused", "cancelled", "a reviewer rejected it"),
+        _move("skipped", "pending paused", "skipped", "an upstream failure made it pointless"),
+        _move("paused", "pending deferred queued retrying", "paused", "somebody paused it"),
+        _move("resumed_pending", "paused", "pending", "resumed; it still waits for something"),
+        _move("resumed_deferred", "paused", "deferred", "resumed; its time has not come"),
+        _move("resumed_retrying", "paused", "retrying", "resumed; its retry is not due"),
+        _move("resumed", "paused", "queued", "resumed; nothing stands in its way"),
+        _move("triggered", "pending deferred retrying", "queued", "somebody triggered it by hand"),
+        _move("retried", "failed cancelled", "queued", "somebody asked for another try"),
+        _move("redriven", "failed", "queued", "its dead letter was redriven"),
+    )
+}
+"""Every legal move by name. A state that is not a source here is final."""
+
+
+def allowed_from(status: TaskStatus) -> list[str]:
+    """The states that a task may move to from ``status``, sorted."""
+    return sorted({move.target.value for move in MOVES.values() if status in move.sources})
+
+
+def refuse(move: Move, status: TaskStatus) -> InvalidTransition:
+    """The error for a move that the present status does not allow."""
+    allowed = allowed_from(status)
+    return InvalidTransition(
+        f"a task that is {status.value} cannot become {move.target.value} ({move.name}); "
+        f"from {status.value} it may become: {', '.join(allowed) or 'nothing, it is final'}",
+        **{"from": status.value, "to": move.target.value, "allowed": allowed},
+    )
+
+
+def expand_status(text: str) -> tuple[TaskStatus, ...] | None:
+    """A status or an alias of one as statuses; None when it is neither."""
+    if text in TaskStatus.__members__:
+        return (TaskStatus(text),)
+    return ALIASES.get(text)

@@ -1,0 +1,123 @@
+"""The one interface of task types.
+
+A type is a class with a config model, an output model, a queue and ``run``. It sees the world through its
+:class:`Context` only: no store, no broker, no settings. See ``workers/integration/echo.py`` for the smallest.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from uuid import UUID
+
+import requests
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from taskengine.domain.outcome import Outcome
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class HandlerConfig(BaseModel):
+    """Base of config models: snake_case and camelCase spellings, unknown fields refused.
+
+    A field of type ``SecretStr`` holds a credential: it is stored encrypted and read back as ``***``.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+
+class HandlerOutput(BaseModel):
+    """Base of output models; written in snake_case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRef:
+    """A stored file; ``id`` opens it at ``/v1/artifacts/{id}``."""
+
+    id: UUID
+    name: str
+    content_type: str
+    size_bytes: int
+
+
+class StepRecord(Protocol):
+    """An open step. What is set here is redacted and stored when the step ends."""
+
+    def result(self, value: Any) -> None:
+        """Set the step's result (JSON, small)."""
+
+
+class Context(Protocol):
+    """What an attempt may use. Everything that is written through it is redacted of secrets."""
+
+    task_id: UUID
+    execution_id: UUID
+    organization_id: UUID
+    attempt: int
+    """1 for the first attempt."""
+    idempotency_key: str
+    """Stable for a task over all its attempts; send it where the other side takes one."""
+    deadline: datetime
+    """When the time limit ends (aware, UTC)."""
+
+    def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
+        """Add a line to the execution's log."""
+
+    def step(self, name: str, type: str = "step") -> AbstractContextManager[StepRecord]:
+        """Record a piece of the attempt: its timing, its result, and the error if the block raises."""
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far the attempt is, from 0 to 1."""
+
+    def artifact(self, name: str, data: bytes, content_type: str) -> ArtifactRef:
+        """Store a file that outlives the attempt."""
+
+    def secret(self, name: str) -> str:
+        """The organization's secret of that name; PermanentError ``unknown_secret`` if there is none."""
+
+    def cancelled(self) -> bool:
+        """Whether the attempt should stop: it was cancelled, timed out, or its worker is shutting down."""
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep up to ``seconds``, less when cancelled; returns whether the attempt should stop."""
+
+    def http(self) -> requests.Session:
+        """The guarded HTTP client: private targets are refused unless the operator allowed them."""
+
+
+C = TypeVar("C", bound=HandlerConfig)
+
+
+class Handler(ABC, Generic[C]):
+    """A task type. One instance serves all tasks of a process, so it keeps no state of a task."""
+
+    type: ClassVar[str]
+    queue: ClassVar[str]
+    description: ClassVar[str]
+    Config: ClassVar[type[HandlerConfig]]
+    Output: ClassVar[type[BaseModel]]
+    example: ClassVar[dict[str, Any]]
+    """A config that is valid as it stands; shown in docs and checked by the conformance test."""
+    timeout_seconds: ClassVar[float] = 300
+    """Time limit of an attempt when the task names none."""
+
+    def light(self, config: C) -> bool:  # noqa: ARG002 - part of the interface
+        """Whether such a task takes about a millisecond, so that many may share one message (a pack)."""
+        return False
+
+    @abstractmethod
+    def run(self, ctx: Context, config: C) -> Outcome:
+        """Do the work. Raise TransientError, PermanentError or RateLimited to fail."""
