@@ -33,7 +33,7 @@ def _egress(text: str) -> str:
 
 
 def parse_workers(text: str) -> dict[str, int]:
-    """``integration=2,browser=1`` as pool size by queue; a queue that is not named gets 1, 0 leaves it out."""
+    """``integration=2,browser=1`` as pool size by queue; a queue not named gets 1, 0 leaves it out."""
     sizes = dict.fromkeys(QUEUES, 1)
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, count = part.partition("=")

@@ -130,7 +130,7 @@ class HandlerError(Exception):
 
 
 class TransientError(HandlerError):
-    """The attempt may succeed later. ``retry_after_seconds`` overrides the policy's delay when it is longer."""
+    """The attempt may succeed later. ``retry_after_seconds`` wins over a shorter delay of the policy."""
 
     def __init__(
         self,

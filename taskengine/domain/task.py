@@ -49,7 +49,7 @@ Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 
 
 def check_json(value: Any) -> Any:
-    """Refuse what JSON in Postgres cannot hold, or nobody could read: NUL, NaN, deep nesting, huge integers."""
+    """Refuse what JSON in Postgres cannot hold: NUL, NaN, deep nesting, integers over 64 bits."""
     _check_json(value, 0)
     return value
 

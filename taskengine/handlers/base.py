@@ -7,6 +7,7 @@ A type is a class with a config model, an output model, a queue and ``run``. It 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -104,12 +105,12 @@ C = TypeVar("C", bound=HandlerConfig)
 class Handler(ABC, Generic[C]):
     """A task type. One instance serves all tasks of a process, so it keeps no state of a task."""
 
-    type: ClassVar[str]
+    type_name: ClassVar[str]
     queue: ClassVar[str]
     description: ClassVar[str]
     Config: ClassVar[type[HandlerConfig]]
     Output: ClassVar[type[BaseModel]]
-    example: ClassVar[dict[str, Any]]
+    example: ClassVar[Mapping[str, Any]]
     """A config that is valid as it stands; shown in docs and checked by the conformance test."""
     timeout_seconds: ClassVar[float] = 300
     """Time limit of an attempt when the task names none."""

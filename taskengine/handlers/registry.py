@@ -19,10 +19,10 @@ class DuplicateType(Exception):
 
 def handler(cls: type[Handler[Any]]) -> type[Handler[Any]]:
     """Class decorator: make a task type known to every registry built afterwards."""
-    known = _decorated.setdefault(cls.type, cls)
+    known = _decorated.setdefault(cls.type_name, cls)
     if known is not cls:
         raise DuplicateType(
-            f"task type {cls.type!r} is claimed by {known.__qualname__} and {cls.__qualname__}"
+            f"task type {cls.type_name!r} is claimed by {known.__qualname__} and {cls.__qualname__}"
         )
     return cls
 
@@ -31,14 +31,14 @@ class Registry:
     """The task types of one process."""
 
     def __init__(self, handlers: list[Handler[Any]]) -> None:
-        self._by_type = {item.type: item for item in handlers}
+        self._by_type = {item.type_name: item for item in handlers}
 
     def get(self, type_name: str) -> Handler[Any] | None:
         """The handler of a type, or None."""
         return self._by_type.get(type_name)
 
     def __iter__(self) -> Iterator[Handler[Any]]:
-        return iter(sorted(self._by_type.values(), key=lambda item: item.type))
+        return iter(sorted(self._by_type.values(), key=lambda item: item.type_name))
 
     def names(self) -> list[str]:
         """All type names, sorted."""
@@ -50,8 +50,8 @@ def load() -> Registry:
     found: dict[str, type[Handler[Any]]] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
         cls = point.load()
-        if found.setdefault(cls.type, cls) is not cls:
-            raise DuplicateType(f"task type {cls.type!r} is announced twice; one is {point.value}")
+        if found.setdefault(cls.type_name, cls) is not cls:
+            raise DuplicateType(f"task type {cls.type_name!r} is announced twice; one is {point.value}")
     for name, cls in _decorated.items():
         if found.setdefault(name, cls) is not cls:
             raise DuplicateType(f"task type {name!r} is both an entry point and decorated")

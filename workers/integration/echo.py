@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import MappingProxyType
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import Field, JsonValue
 
 from taskengine.domain.errors import TransientError
 from taskengine.domain.outcome import Outcome, Succeeded
@@ -29,12 +29,12 @@ class EchoOutput(HandlerOutput):
 class Echo(Handler[EchoConfig]):
     """Returns its input."""
 
-    type = "echo"
+    type_name = "echo"
     queue = "integration"
     description = "Returns its input; may sleep, fail a number of times, or write log lines."
     Config = EchoConfig
-    Output: type[BaseModel] = EchoOutput
-    example: dict[str, Any] = {"message": "hello"}  # noqa: RUF012 - declared a ClassVar by the base
+    Output = EchoOutput
+    example = MappingProxyType({"message": "hello"})
 
     def light(self, config: EchoConfig) -> bool:
         """A plain echo takes microseconds."""
