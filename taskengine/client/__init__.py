@@ -1,0 +1,39 @@
+"""The Python client of the HTTP API. Stands apart from the engine: it needs ``requests`` and nothing else."""
+
+from taskengine.client.client import Client
+from taskengine.client.errors import (
+    ApiError,
+    ClientError,
+    Conflict,
+    FieldError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RateLimited,
+    ServerError,
+    Unauthenticated,
+    Unreachable,
+    WaitTimeout,
+)
+from taskengine.client.models import FINAL, Task, TaskChanges, TaskOptions, TaskSpec
+
+__all__ = [
+    "FINAL",
+    "ApiError",
+    "Client",
+    "ClientError",
+    "Conflict",
+    "FieldError",
+    "Forbidden",
+    "Invalid",
+    "NotFound",
+    "RateLimited",
+    "ServerError",
+    "Task",
+    "TaskChanges",
+    "TaskOptions",
+    "TaskSpec",
+    "Unauthenticated",
+    "Unreachable",
+    "WaitTimeout",
+]
