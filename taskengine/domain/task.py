@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,16 +13,23 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 
 MAX_DEPENDENCIES = 1000
 MAX_NESTING = 64
+MAX_FIELDS = 100
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+# Outside of these, moving a time to another zone can leave what Postgres or Python can hold.
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Priority(IntEnum):
@@ -41,6 +49,37 @@ def no_nul(text: str) -> str:
     return text
 
 
+def storable(text: str) -> str:
+    """Refuse text that UTF-8 or Postgres cannot hold: NUL and lone surrogates."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("holds a lone surrogate, which is no character") from None
+    return no_nul(text)
+
+
+def read_timestamp(value: Any) -> datetime:
+    """RFC 3339 text, or an aware datetime, as a time in UTC between 1970 and 9998."""
+    if isinstance(value, str):
+        if not _RFC3339.fullmatch(value):
+            raise ValueError("should be a time like 2030-01-31T09:00:00Z, with its zone (RFC 3339)")
+        value = datetime.fromisoformat(value.upper())
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise ValueError("should be a time like 2030-01-31T09:00:00Z, with its zone (RFC 3339)")
+    if not _EARLIEST <= value < _LATEST:
+        raise ValueError("should lie between the years 1970 and 9998")
+    return value.astimezone(UTC)
+
+
+def few_fields(value: Any) -> Any:
+    """Refuse an object with very many fields before each unknown one is reported as a fault."""
+    if isinstance(value, dict) and len(value) > MAX_FIELDS:
+        raise ValueError(f"has {len(value)} fields; no object here takes more than {MAX_FIELDS}")
+    return value
+
+
+Timestamp = Annotated[datetime, BeforeValidator(read_timestamp)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(no_nul)]
 Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(no_nul)]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
@@ -49,7 +88,7 @@ Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 
 
 def check_json(value: Any) -> Any:
-    """Refuse what JSON in Postgres cannot hold: NUL, NaN, deep nesting, integers over 64 bits."""
+    """Refuse what JSON in Postgres cannot hold: NUL, lone surrogates, NaN, deep nesting, integers over 64 bits."""
     _check_json(value, 0)
     return value
 
@@ -58,10 +97,10 @@ def _check_json(value: Any, depth: int) -> None:
     if depth > MAX_NESTING:
         raise ValueError(f"is nested deeper than {MAX_NESTING} levels")
     if isinstance(value, str):
-        no_nul(value)
+        storable(value)
     elif isinstance(value, dict):
         for name, item in value.items():
-            no_nul(name)
+            storable(name)
             _check_json(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
@@ -77,9 +116,14 @@ JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
 
 
 class Wire(BaseModel):
-    """Base of what clients send: snake_case or camelCase, unknown fields refused."""
+    """Base of what clients send: snake_case or camelCase, unknown fields and wrong types refused."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        return few_fields(value)
 
 
 class RetryPolicy(Wire):
@@ -106,9 +150,7 @@ class Resources(Wire):
 class TaskSpec(Wire):
     """A task as created. ``depends_on`` holds ids of tasks, or keys of tasks in the same batch."""
 
-    name: Name = Field(
-        validation_alias=AliasChoices("name", "title"), description="Shown in lists; `title` works too."
-    )
+    name: Name = Field(validation_alias=AliasChoices("name", "title"), description="Shown in lists; `title` works too.")
     type: Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(no_nul)] = Field(
         validation_alias=AliasChoices("type", "task_type", "taskType"),
         description="A task type, see `/v1/task-types`.",
@@ -127,9 +169,9 @@ class TaskSpec(Wire):
     execution_type: Literal["automatic", "manual", "scheduled"] = Field(
         "automatic", description="`manual` waits for POST /v1/tasks/{id}/execute."
     )
-    scheduled_for: AwareDatetime | None = Field(None, description="Not before this time.")
-    deadline: AwareDatetime | None = Field(None, description="When it should be done; shown, not enforced.")
-    expires_at: AwareDatetime | None = Field(None, description="Cancelled if it has not started by then.")
+    scheduled_for: Timestamp | None = Field(None, description="Not before this time.")
+    deadline: Timestamp | None = Field(None, description="When it should be done; shown, not enforced.")
+    expires_at: Timestamp | None = Field(None, description="Cancelled if it has not started by then.")
     requires_human_review: bool = Field(False, description="Waits for approve or reject.")
     depends_on: list[Key] = Field([], max_length=MAX_DEPENDENCIES)
     max_retries: int = Field(3, ge=0, le=100)
@@ -140,7 +182,7 @@ class TaskSpec(Wire):
     resource_requirements: Resources | None = None
     input_schema: JsonObject | None = Field(None, description="JSON Schema that the config must meet.")
     output_schema: JsonObject | None = Field(None, description="JSON Schema that the result must meet.")
-    queue: Annotated[str, StringConstraints(max_length=100)] | None = Field(
+    queue: Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(no_nul)] | None = Field(
         None, description="Overrides the type's own queue."
     )
 
@@ -156,9 +198,9 @@ class TaskChanges(Wire):
     priority: Literal["low", "normal", "high", "urgent", "critical"] | None = None
     urgency: Literal["normal", "urgent"] | None = None
     assigned_to: Name | None = None
-    scheduled_for: AwareDatetime | None = None
-    deadline: AwareDatetime | None = None
-    expires_at: AwareDatetime | None = None
+    scheduled_for: Timestamp | None = None
+    deadline: Timestamp | None = None
+    expires_at: Timestamp | None = None
     max_retries: int | None = Field(None, ge=0, le=100)
     retry: RetryPolicy | None = None
     timeout_seconds: Seconds | None = None
