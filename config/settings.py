@@ -67,6 +67,14 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".taskengine"), description="Data directory: embedded servers, artifacts, keys.")
     host: str = Field("127.0.0.1", description="Address that the API and Flower listen on.")
     port: int = Field(8000, ge=1, le=65535, description="Port of the API.")
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where the command line finds the API; unset: this machine at PORT.",
+    )
+    api_key: SecretStr | None = Field(
+        None, description="The command line's API key; unset: the one that `taskengine up` left in HOME."
+    )
     flower_port: int = Field(5555, ge=1, le=65535, description="Port of Flower.")
     flower_auth: SecretStr | None = Field(
         None, description="user:password for Flower's pages; required when HOST is not a loopback address."
@@ -75,9 +83,7 @@ class Settings(BaseSettings):
         "integration=2,browser=1",
         description="Pool size of each queue's worker, as queue=N,...; a queue not named gets 1.",
     )
-    redis_url: str | None = Field(
-        None, pattern=r"^rediss?://", description="Redis 7 or later; unset: an embedded one."
-    )
+    redis_url: str | None = Field(None, pattern=r"^rediss?://", description="Redis 7 or later; unset: an embedded one.")
     database_url: str | None = Field(
         None,
         pattern=r"^postgres(ql)?(\+psycopg)?://",
@@ -97,10 +103,6 @@ class Settings(BaseSettings):
     api_threads: int = Field(16, ge=1, le=512, description="Threads of an API process.")
     max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Largest request body that the API reads.")
     max_result_bytes: int = Field(1 * 2**20, ge=1024, description="Largest result a task may store, as JSON.")
-    live_result_bytes: int = Field(
-        16 * 1024, ge=0, description="Results up to this size are also kept in Redis for waiting clients."
-    )
-    live_result_seconds: int = Field(600, ge=1, description="How long Redis keeps a finished task's status.")
     lease_seconds: float = Field(30, ge=1, description="An attempt whose worker is silent this long is lost.")
     lost_limit: int = Field(3, ge=1, description="Lost attempts after which a task fails.")
     cancel_grace_seconds: float = Field(
@@ -117,9 +119,7 @@ class Settings(BaseSettings):
     relay_seconds: float = Field(
         5, ge=0.1, description="A published task that nobody claimed is rung again after this time."
     )
-    retention_days: int = Field(
-        0, ge=0, description="Finished tasks older than this are pruned; 0 keeps all of them."
-    )
+    retention_days: int = Field(0, ge=0, description="Finished tasks older than this are pruned; 0 keeps all of them.")
     task_events: bool = Field(
         True, description="Send Celery task events on every queue (Flower's task list); costs throughput."
     )
@@ -128,6 +128,10 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
     log_json: bool = Field(False, description="Log as JSON lines.")
+
+    def api_url(self) -> str:
+        """Where the command line finds the API."""
+        return self.url or f"http://127.0.0.1:{self.port}"
 
     def worker_sizes(self) -> dict[str, int]:
         """Pool size by queue."""
@@ -144,7 +148,6 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            f"{PREFIX}{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
-            for item in error.errors()
+            f"{PREFIX}{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}" for item in error.errors()
         ]
         raise SettingsError("\n".join(lines)) from None
