@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import IO, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import requests
@@ -83,8 +83,8 @@ class Context(Protocol):
     def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the attempt is, from 0 to 1."""
 
-    def artifact(self, name: str, data: bytes, content_type: str) -> ArtifactRef:
-        """Store a file that outlives the attempt."""
+    def artifact(self, name: str, data: bytes | IO[bytes], content_type: str) -> ArtifactRef:
+        """Store a file that outlives the attempt. A file object is read from its position to its end."""
 
     def secret(self, name: str) -> str:
         """The organization's secret of that name; PermanentError ``unknown_secret`` if there is none."""
