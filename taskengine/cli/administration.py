@@ -1,0 +1,164 @@
+"""``keys``, ``secrets`` and ``types``."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from taskengine.cli import local, output
+from taskengine.cli.exits import Exit
+from taskengine.cli.failures import Failure
+from taskengine.cli.options import Options, command, group
+
+if TYPE_CHECKING:
+    from taskengine.client.models import Scope
+
+
+class KeyScope(StrEnum):
+    """What a key may do."""
+
+    read = "read"
+    write = "write"
+    admin = "admin"
+
+
+def register(app: typer.Typer) -> None:
+    """Hang the groups and commands in."""
+    keys = group("API keys (with the scope admin).")
+    app.add_typer(keys, name="keys")
+    command(
+        keys,
+        "create",
+        "taskengine keys create ci --scope read --scope write",
+        "taskengine keys create visitor --scope read --expires-in-days 7 --json",
+    )(create)
+    command(keys, "list", "taskengine keys list")(list_)
+    command(keys, "revoke", "taskengine keys revoke $KEY_ID")(revoke)
+    command(keys, "bootstrap", "taskengine keys bootstrap")(bootstrap)
+    secrets = group("Secrets that task configs may name; values go in and never come out.")
+    app.add_typer(secrets, name="secrets")
+    command(
+        secrets,
+        "set",
+        'printf %s "$CRM_TOKEN" | taskengine secrets set crm_token',
+        "taskengine secrets set crm_token < token.txt",
+    )(set_secret)
+    command(secrets, "list", "taskengine secrets list")(list_secrets)
+    command(secrets, "delete", "taskengine secrets delete crm_token")(delete_secret)
+    command(app, "types", "taskengine types", "taskengine types echo --json")(types)
+
+
+def create(
+    options: Options,
+    name: Annotated[str, typer.Argument(help="Whose key it is; shown in lists and histories.")],
+    scope: Annotated[list[KeyScope] | None, typer.Option(help="Several times; default: read and write.")] = None,
+    expires_in_days: Annotated[float | None, typer.Option(min=0, help="Default: never.")] = None,
+) -> None:
+    """Make a key. It is printed this one time, alone on stdout."""
+    scopes: list[Scope] = [item.value for item in scope or (KeyScope.read, KeyScope.write)]
+    expires = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
+    key = options.client().api_keys.create(name, scopes, expires_at=expires)
+    if options.json:
+        output.emit(key)
+        return
+    output.text(key["key"])
+    output.note(f"This is the only time it is shown. Revoke it: taskengine keys revoke {key['id']}")
+
+
+def list_(options: Options) -> None:
+    """List the keys, without the keys themselves."""
+    keys = list(options.client().api_keys.list())
+    if options.json:
+        output.emit({"items": keys})
+    else:
+        columns = ("id", "name", "prefix", "scopes", "created_at", "expires_at", "revoked_at")
+        output.table(keys, columns, empty="no keys")
+
+
+def revoke(options: Options, key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="See `keys list`.")]) -> None:
+    """End a key; requests with it are refused within seconds."""
+    options.client().api_keys.revoke(key_id)
+    if options.json:
+        output.emit({"revoked": key_id})
+    else:
+        output.note(f"key {key_id} is revoked")
+
+
+def bootstrap(options: Options) -> None:
+    """Make the default organization and its first key, directly in the database (`up` does it by itself)."""
+    with local.engine(options.settings) as engine:
+        from taskengine.lifecycle import keys  # noqa: PLC0415 - this command only
+
+        key = keys.bootstrap(engine)
+    if key is None:
+        raise Failure(
+            Exit.refused,
+            "the default organization has its key already",
+            "Make another with it: taskengine keys create NAME",
+            {"code": "conflict"},
+        )
+    if options.json:
+        output.emit({"key": key})
+    else:
+        output.text(key)
+        output.note("This is the only time it is shown.")
+
+
+def set_secret(options: Options, name: Annotated[str, typer.Argument(help="The name that configs use.")]) -> None:
+    """Store a secret, or replace its value, which is read from stdin or asked for (never an argument)."""
+    if sys.stdin.isatty():
+        value = str(typer.prompt("Value", hide_input=True, confirmation_prompt=True, err=True))
+    else:
+        # What `echo` and editors put at the end of a line belongs to no token.
+        value = sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise typer.BadParameter("the value is empty")
+    secret = options.client().secrets.set(name, value)
+    if options.json:
+        output.emit(secret)
+    else:
+        output.note(f"secret {name} is stored")
+
+
+def list_secrets(options: Options) -> None:
+    """List names and times."""
+    secrets = list(options.client().secrets.list())
+    if options.json:
+        output.emit({"items": secrets})
+    else:
+        output.table(secrets, ("name", "created_at", "updated_at"), empty="no secrets")
+
+
+def delete_secret(options: Options, name: Annotated[str, typer.Argument(help="See `secrets list`.")]) -> None:
+    """Forget a secret."""
+    options.client().secrets.delete(name)
+    if options.json:
+        output.emit({"deleted": name})
+    else:
+        output.note(f"secret {name} is deleted")
+
+
+def types(
+    options: Options,
+    type: Annotated[str | None, typer.Argument(help="Show this one with its schemas.")] = None,
+) -> None:
+    """List the task types, or show one with the JSON Schemas of its config and result."""
+    found = options.client().task_types()
+    if type is None:
+        if options.json:
+            output.emit({"items": found})
+        else:
+            output.table(found, ("type", "queue", "description"), empty="no task types")
+        return
+    one = next((item for item in found if item["type"] == type), None)
+    if one is None:
+        known = ", ".join(item["type"] for item in found)
+        raise Failure(Exit.not_found, f"there is no task type {type!r}", f"There are: {known}", {"code": "not_found"})
+    if options.json:
+        output.emit(one)
+    else:
+        output.fields(one, ("type", "queue", "description", "config_schema", "output_schema"))
