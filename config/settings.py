@@ -7,6 +7,7 @@ settings are read; a wrong one is refused with the variable's name.
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -151,3 +152,8 @@ def load() -> Settings:
             f"{PREFIX}{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}" for item in error.errors()
         ]
         raise SettingsError("\n".join(lines)) from None
+
+
+def inherited() -> dict[str, str]:
+    """A copy of this process's whole environment, for starting other processes with."""
+    return dict(os.environ)

@@ -1,0 +1,1 @@
+"""One-machine start: embedded Redis and Postgres, and the process supervisor."""
