@@ -196,9 +196,9 @@ def _failure(ctx: Context, config: CeleryTaskConfig, name: str, error: BaseExcep
             retry_after_seconds=_countdown(error.when),
         )
     if isinstance(error, Reject):
-        requeue, reason = error.args  # the stubs do not know the attributes
-        kind = TransientError if error.requeue else PermanentError
-        return kind("celery_rejected", f"{name} rejected the message: {error.reason}", {"task": name})
+        reason, requeue = error.args
+        kind = TransientError if requeue else PermanentError
+        return kind("celery_rejected", f"{name} rejected the message: {reason}", {"task": name})
     return PermanentError(
         "celery_task_failed",
         f"{name}: {type(error).__name__}: {error}",
