@@ -1,0 +1,1 @@
+"""The HTTP side of taskengine: parse, call a lifecycle verb, answer."""

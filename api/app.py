@@ -1,0 +1,135 @@
+"""The Flask application: every declared operation as a view, and what all answers have in common."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from flask import Flask, Response, request
+
+from api import errors, idempotency
+from api.answers import Answer
+from api.auth import authenticate
+from api.inputs import check_media_type, parse_json, parse_path, parse_query, read_body, validated
+from api.metrics import metrics_of
+from api.operations import Call, NoQuery, Operation
+from api.routes import DOORS, documentation
+from taskengine.lifecycle.engine import Engine
+
+SLOW_SECONDS = 1.0
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_STARTED = "taskengine.started"
+
+log = structlog.get_logger("taskengine.api")
+
+
+def create_app(engine: Engine) -> Flask:
+    """The API of one engine, as a WSGI application."""
+    app = Flask("api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = engine.settings.max_body_bytes
+    app.extensions["taskengine.metrics"] = metrics_of(engine)
+    app.url_map.merge_slashes = False
+    errors.install(app)
+    for door in DOORS:
+        for operation in door.operations:
+            app.add_url_rule(
+                operation.rule,
+                endpoint=operation.name,
+                view_func=_open_view(engine, operation) if operation.scope is None else _view(engine, operation),
+                methods=[operation.method],
+                provide_automatic_options=False,
+            )
+    documentation.install(app, DOORS)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    return app
+
+
+def _open_view(engine: Engine, operation: Operation) -> Callable[[], Response]:
+    def handle() -> Response:
+        return _respond(operation.view(engine))
+
+    return handle
+
+
+def _view(engine: Engine, operation: Operation) -> Callable[..., Response]:
+    """The way of a request: key and scope, path, query, body, then the view, once per Idempotency-Key."""
+    assert operation.scope is not None
+    scope = operation.scope
+
+    def handle(**arguments: Any) -> Response:
+        call = Call(engine, authenticate(engine, request, scope))
+        parse_path(operation.path, arguments)
+        query = parse_query(operation.query, operation.repeatable, request.environ.get("QUERY_STRING", ""))
+        if operation.query is not NoQuery:
+            arguments["query"] = query
+        raw = b""
+        if operation.body is not None:
+            raw = read_body(request)
+            arguments["body"] = _body(operation, raw)
+        key = request.headers.get(idempotency.HEADER) if operation.method == "POST" else None
+        if key is None:
+            answer = operation.view(call, **arguments)
+        else:
+            answer = idempotency.once(
+                call,
+                idempotency.check_key(key),
+                f"POST {request.path}",
+                raw,
+                lambda: operation.view(call, **arguments),  # type: ignore[arg-type, return-value]  # no POST streams
+                encrypt=operation.secret_answer,
+            )
+        if operation.after is not None and isinstance(answer, Answer):
+            answer = operation.after(call, query, answer)
+        return _respond(answer)
+
+    return handle
+
+
+def _body(operation: Operation, raw: bytes) -> Any:
+    model = operation.body
+    assert model is not None
+    if not raw and not operation.body_needed:
+        return model()
+    check_media_type(request)
+    return parse_json(raw, operation.parse or (lambda data: validated(model, data, "body")))
+
+
+def _respond(answer: Answer | Response) -> Response:
+    return answer.response() if isinstance(answer, Answer) else answer
+
+
+def _begin() -> None:
+    request.environ[_STARTED] = time.perf_counter()
+
+
+def _finish(response: Response) -> Response:
+    sent = request.headers.get("X-Request-Id", "")
+    request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
+    headers = response.headers
+    headers["X-Request-Id"] = request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    if request.path.startswith("/v1/"):
+        headers["Cache-Control"] = "no-store"
+    _note(response, request_id)
+    return response
+
+
+def _note(response: Response, request_id: str) -> None:
+    """Log what an operator wants to see: failures, and requests that were slow without having been asked to wait."""
+    started = request.environ.get(_STARTED)
+    seconds = time.perf_counter() - started if started else 0.0
+    failed = response.status_code >= 500
+    if failed or (seconds > SLOW_SECONDS and "wait=" not in request.environ.get("QUERY_STRING", "")):
+        log.info(
+            "request failed" if failed else "slow request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            seconds=round(seconds, 3),
+            request_id=request_id,
+        )

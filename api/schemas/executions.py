@@ -1,0 +1,79 @@
+"""Attempts and what they leave behind."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from api.schemas.shared import ErrorInfo, Listing, Shape
+
+
+class Execution(Shape):
+    """One attempt at a task."""
+
+    id: UUID
+    task_id: UUID
+    attempt: int
+    status: Literal["running", "succeeded", "failed", "timed_out", "cancelled", "lost"]
+    queue: str
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    progress: Any = Field(description="What the handler said last: `fraction` and `message`.")
+    output: Any = Field(description="The result, if this attempt brought it.")
+    error: ErrorInfo | None
+
+
+class ExecutionList(Listing[Execution]):
+    """One page of attempts, newest first."""
+
+
+class LogLine(Shape):
+    """A line that a handler wrote; `sequence` counts within the attempt."""
+
+    sequence: int
+    at: datetime
+    level: str
+    message: str
+    fields: dict[str, Any] | None
+
+
+class LogList(Listing[LogLine]):
+    """One page of log lines, in order."""
+
+
+class Step(Shape):
+    """A recorded piece of an attempt."""
+
+    sequence: int
+    name: str
+    type: str
+    status: str
+    started_at: datetime
+    ended_at: datetime
+    result: Any
+    error: ErrorInfo | None
+
+
+class StepList(Listing[Step]):
+    """One page of steps, in order."""
+
+
+class Artifact(Shape):
+    """A file that an attempt stored."""
+
+    id: UUID
+    task_id: UUID
+    execution_id: UUID
+    name: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    created_at: datetime
+
+
+class ArtifactList(Listing[Artifact]):
+    """One page of files, newest first."""

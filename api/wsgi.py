@@ -1,0 +1,34 @@
+"""The WSGI entry: ``granian --interface wsgi api.wsgi:app``.
+
+The application is made when ``app`` is first asked for, so that importing this module connects to nothing.
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from api.app import create_app
+from config.settings import SettingsError, load
+from taskengine import runtime
+
+CONNECTIONS = 10
+"""Database connections that a process keeps open; threads that wait for a task hold none."""
+
+_made: list[Flask] = []
+
+
+def __getattr__(name: str) -> Flask:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if not _made:
+        _made.append(_make())
+    return _made[0]
+
+
+def _make() -> Flask:
+    try:
+        settings = load()
+        engine = runtime.build(settings, pool_size=min(settings.api_threads, CONNECTIONS), name="taskengine-api")
+    except SettingsError as error:
+        raise SystemExit("taskengine: wrong settings: " + "; ".join(str(error).splitlines())) from None
+    return create_app(engine)
