@@ -14,7 +14,7 @@ EngineError
 HandlerError                what a handler raises to end its attempt
 ├── TransientError          try again by the task's retry policy
 ├── PermanentError          fail now
-└── RateLimited             try again after a given time, without using up a retry
+└── RateLimited             a transient error that says when to come back
 """
 
 from __future__ import annotations

@@ -72,9 +72,7 @@ class Move:
 
 
 def _move(name: str, sources: str, target: str, why: str) -> Move:
-    return Move(
-        name, frozenset(TaskStatus(s) for s in sources.split()), TaskStatus(target), f"task.{name}", why
-    )
+    return Move(name, frozenset(TaskStatus(s) for s in sources.split()), TaskStatus(target), f"task.{name}", why)
 
 
 _NOT_STARTED = "pending deferred queued retrying paused"

@@ -1,0 +1,1 @@
+"""The verbs of the engine: one a module, each function takes the Engine first."""

@@ -1,0 +1,1 @@
+"""What Redis knows for a while: finished tasks' results, and who to wake."""

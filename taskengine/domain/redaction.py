@@ -1,0 +1,43 @@
+"""Keeps secrets out of what is written down."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from taskengine.domain.credentials import MASK
+
+# Replacing shorter ones would hit innocent text, and hide nothing that could not be guessed.
+_SHORTEST = 4
+
+
+class Redactor:
+    """Replaces the secrets that an attempt has seen, also in their URL-encoded spelling."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def add(self, secret: str) -> None:
+        """From now on, hide this value."""
+        if len(secret) >= _SHORTEST:
+            self._secrets |= {secret, quote(secret, safe=""), quote_plus(secret)}
+            longest_first = sorted(self._secrets, key=len, reverse=True)
+            self._pattern = re.compile("|".join(re.escape(item) for item in longest_first))
+
+    def text(self, value: str) -> str:
+        """The text with ``***`` for each secret."""
+        return value if self._pattern is None else self._pattern.sub(MASK, value)
+
+    def json(self, value: Any) -> Any:
+        """The JSON value with ``***`` for each secret, in keys too."""
+        if self._pattern is None:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(name) if isinstance(name, str) else name: self.json(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.json(item) for item in value]
+        return value

@@ -1,0 +1,69 @@
+"""Takes attempts off the line: from here exactly one holder runs each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from taskengine.domain.ids import new_id
+from taskengine.lifecycle.engine import Engine
+from taskengine.store import transitions
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An attempt that this process holds, until its lease runs out."""
+
+    task_id: UUID
+    execution_id: UUID
+    organization_id: UUID
+    type: str
+    queue: str
+    config: Any
+    attempt: int
+    error_count: int
+    max_retries: int
+    retry: dict[str, Any]
+    timeout_seconds: float | None
+    output_schema: dict[str, Any] | None
+    claimed_at: datetime
+
+
+def claim(engine: Engine, attempts: Sequence[tuple[UUID, int]], worker: str) -> tuple[list[Claimed], bool]:
+    """Claim what a message names; returns what was there to claim, in the message's order, and whether the queue
+    has more tasks in line. A duplicate, late or forged message claims nothing.
+    """
+    unique = dict(attempts)
+    with engine.db.autocommit() as conn:
+        rows = transitions.claim(
+            conn,
+            list(unique),
+            list(unique.values()),
+            [new_id() for _ in unique],
+            worker,
+            engine.settings.lease_seconds,
+        )
+    by_id = {row.id: row for row in rows}
+    claimed = [_claimed(by_id[task_id]) for task_id in unique if task_id in by_id]
+    return claimed, any(row.more for row in rows)
+
+
+def _claimed(row: Any) -> Claimed:
+    return Claimed(
+        task_id=row.id,
+        execution_id=row.execution_id,
+        organization_id=row.organization_id,
+        type=row.type,
+        queue=row.queue,
+        config=row.config,
+        attempt=row.attempt,
+        error_count=row.error_count,
+        max_retries=row.max_retries,
+        retry=row.retry,
+        timeout_seconds=row.timeout_seconds,
+        output_schema=row.output_schema,
+        claimed_at=row.claimed_at,
+    )

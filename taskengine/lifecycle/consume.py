@@ -1,0 +1,51 @@
+"""What a worker does with a message, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+
+from taskengine.lifecycle import dispatch
+from taskengine.lifecycle.claim import Claimed, claim
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.finish import finish
+from taskengine.lifecycle.run import Ended, run, stopped
+from taskengine.lifecycle.watch import Attempt, Watch
+from taskengine.store import executions
+
+log = structlog.get_logger(__name__)
+
+
+def consume(engine: Engine, watch: Watch, queue: str, attempts: Sequence[tuple[UUID, int]], worker: str) -> int:
+    """Claim, run and finish what a message names; returns how many attempts were recorded.
+
+    A message with nothing left to claim still makes room for others, so the queue's line moves on either way.
+    """
+    claimed, more = claim(engine, attempts, worker)
+    if more or not claimed:
+        dispatch.dispatch(engine, queue)
+    if not claimed:
+        return 0
+    watch.hold(claimed)
+    try:
+        ended = [run(engine, watch, item) for item in claimed]
+        return finish(engine, ended)
+    finally:
+        watch.hold(())
+
+
+def give_up(engine: Engine, attempt: Attempt, held: Sequence[Claimed]) -> None:
+    """Record an attempt that would not stop, and free the others of its pack; the process is killed after this."""
+    timeout = attempt.claimed.timeout_seconds or 0
+    handler = engine.registry.get(attempt.claimed.type)
+    if not timeout and handler is not None:
+        timeout = handler.timeout_seconds
+    log.warning("attempt_killed", task_id=str(attempt.claimed.task_id), cause=attempt.cause)
+    if attempt.cause != "lost":
+        finish(engine, [Ended(attempt.claimed, stopped(attempt, None, timeout))])
+    rest = [item.execution_id for item in held if item is not attempt.claimed]
+    if rest:
+        with engine.db.autocommit() as conn:
+            executions.expire(conn, rest)

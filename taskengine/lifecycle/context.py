@@ -1,0 +1,179 @@
+"""The context that a handler gets: everything it writes passes the redactor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import IO, Any
+from uuid import UUID
+
+import requests
+
+from taskengine.delivery.egress import guarded_session
+from taskengine.domain.errors import HandlerError, PermanentError
+from taskengine.domain.ids import new_id
+from taskengine.domain.redaction import Redactor
+from taskengine.handlers.base import ArtifactRef, LogLevel
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.watch import Attempt
+from taskengine.store import executions, secrets
+
+_LONGEST_LINE = 20_000
+_MOST_LINES = 50_000
+
+
+def storable(text: str) -> str:
+    """Text as Postgres takes it: no NUL, no lone surrogates, not endless."""
+    return text[:_LONGEST_LINE].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+class OpenStep:
+    """A step that runs; see ``handlers.base.StepRecord``."""
+
+    def __init__(self) -> None:
+        self.value: Any = None
+
+    def result(self, value: Any) -> None:
+        """Set the step's result."""
+        self.value = value
+
+
+class RunContext:
+    """See ``handlers.base.Context``."""
+
+    def __init__(self, engine: Engine, attempt: Attempt, timeout_seconds: float, redactor: Redactor) -> None:
+        claimed = attempt.claimed
+        self._engine = engine
+        self._attempt = attempt
+        self._redactor = redactor
+        self._session: requests.Session | None = None
+        self._lines = 0
+        self._flushed_at = engine.clock()
+        self.logs: list[dict[str, Any]] = []
+        self.steps: list[dict[str, Any]] = []
+        self._step_count = 0
+        self.task_id: UUID = claimed.task_id
+        self.execution_id: UUID = claimed.execution_id
+        self.organization_id: UUID = claimed.organization_id
+        self.attempt: int = claimed.attempt
+        self.idempotency_key: str = str(claimed.task_id)
+        self.deadline: datetime = claimed.claimed_at + timedelta(seconds=timeout_seconds)
+
+    def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
+        """Add a line to the execution's log; beyond the limit lines are dropped, and the last one says so."""
+        self._lines += 1
+        if self._lines > _MOST_LINES:
+            return
+        if self._lines == _MOST_LINES:
+            message, level, fields = "log limit reached; further lines are dropped", "warning", {}
+        self.logs.append(
+            {
+                "execution_id": self.execution_id,
+                "sequence": self._lines,
+                "at": self._engine.clock(),
+                "level": level,
+                "message": storable(self._redactor.text(message)),
+                "fields": self._redactor.json(fields) or None,
+            }
+        )
+        if len(self.logs) >= 500 or self._engine.clock() - self._flushed_at > timedelta(seconds=2):
+            self.flush()
+
+    @contextmanager
+    def step(self, name: str, type: str = "step") -> Iterator[OpenStep]:
+        """Record the block as a step."""
+        self._step_count += 1
+        sequence, started, open_step = self._step_count, self._engine.clock(), OpenStep()
+        error: dict[str, Any] | None = None
+        try:
+            yield open_step
+        except HandlerError as fault:
+            error = fault.info.as_dict()
+            raise
+        except BaseException as fault:
+            error = {"code": "exception", "message": f"{fault.__class__.__name__}: {fault}", "details": {}}
+            raise
+        finally:
+            self.steps.append(
+                {
+                    "execution_id": self.execution_id,
+                    "sequence": sequence,
+                    "name": storable(self._redactor.text(name)),
+                    "type": type,
+                    "status": "failed" if error else "succeeded",
+                    "started_at": started,
+                    "ended_at": self._engine.clock(),
+                    "result": self._redactor.json(open_step.value),
+                    "error": self._redactor.json(error),
+                }
+            )
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """Store how far the attempt is."""
+        value = {"fraction": min(1.0, max(0.0, fraction)), "message": storable(self._redactor.text(message))}
+        with self._engine.db.autocommit() as conn:
+            executions.set_progress(conn, self.execution_id, value)
+
+    def artifact(self, name: str, data: bytes | IO[bytes], content_type: str) -> ArtifactRef:
+        """Store a file; PermanentError ``artifact_not_stored`` when the disk refuses it."""
+        artifact_id = new_id()
+        try:
+            size, digest = self._engine.files.write(artifact_id, data)
+        except OSError as error:
+            raise PermanentError("artifact_not_stored", f"the file could not be written: {error.strerror}") from error
+        with self._engine.db.autocommit() as conn:
+            executions.add_artifact(
+                conn,
+                {
+                    "id": artifact_id,
+                    "organization_id": self.organization_id,
+                    "task_id": self.task_id,
+                    "execution_id": self.execution_id,
+                    "name": storable(name),
+                    "content_type": content_type,
+                    "size_bytes": size,
+                    "sha256": digest,
+                },
+            )
+        return ArtifactRef(artifact_id, name, content_type, size)
+
+    def secret(self, name: str) -> str:
+        """The organization's secret; from now on it is redacted."""
+        with self._engine.db.autocommit() as conn:
+            ciphertext = secrets.get(conn, self.organization_id, name)
+        if ciphertext is None:
+            raise PermanentError("unknown_secret", f"there is no secret {name!r}; set it with PUT /v1/secrets/{name}")
+        value = self._engine.cipher.decrypt(ciphertext.decode())
+        self._redactor.add(value)
+        return value
+
+    def cancelled(self) -> bool:
+        """Whether the attempt should stop."""
+        return self._attempt.stop.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, less when told to stop."""
+        return self._attempt.stop.wait(seconds)
+
+    def http(self) -> requests.Session:
+        """The guarded HTTP client."""
+        if self._session is None:
+            self._session = guarded_session(self._engine.settings.egress_entries())
+        return self._session
+
+    def flush(self) -> None:
+        """Store log lines and steps so far, so that a long attempt can be followed."""
+        if not self.logs and not self.steps:
+            return
+        logs, steps = self.logs, self.steps
+        self.logs, self.steps = [], []
+        self._flushed_at = self._engine.clock()
+        with self._engine.db.begin() as conn:
+            executions.add_logs(conn, logs)
+            executions.add_steps(conn, steps)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        if self._session is not None:
+            self._session.close()

@@ -1,0 +1,85 @@
+"""From the line in Postgres to the broker: few messages at a time, by priority, in turns between organizations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from taskengine.broker.publish import BrokerDown, Message
+from taskengine.lifecycle.engine import Engine
+from taskengine.store import outbox
+
+log = structlog.get_logger(__name__)
+
+
+def dispatch(engine: Engine, queue: str) -> int:
+    """Fill a queue's window in the broker from its line; returns how many tasks went out.
+
+    Never raises for a broker that is down: the tasks stay in line and the relay sends them later.
+    """
+    settings = engine.settings
+    try:
+        room = settings.inflight_messages - engine.publisher.waiting(queue)
+        if room <= 0:
+            return 0
+        with engine.db.autocommit() as conn:
+            rows = outbox.pick(conn, queue, room=room, pack=settings.pack_size)
+        if rows:
+            _publish(engine, rows, form(queue, rows, room, settings.pack_size))
+        return len(rows)
+    except BrokerDown as error:
+        log.warning("dispatch_delayed", queue=queue, reason=str(error))
+        return 0
+
+
+def _publish(engine: Engine, rows: Sequence[Any], messages: Sequence[Message]) -> None:
+    try:
+        engine.publisher.publish(messages)
+    except BrokerDown:
+        with engine.db.autocommit() as conn:
+            outbox.unpublish(conn, [row.task_id for row in rows])
+        raise
+
+
+def form(queue: str, rows: Sequence[Any], room: int, pack_size: int) -> list[Message]:
+    """Messages for picked rows, in the order they should run.
+
+    Small tasks share messages: as many packs as there is room for, so that all workers get their part, and none
+    over ``pack_size``. Others travel alone.
+    """
+    ordered = sorted(rows, key=lambda row: (-row.priority, row.turn, -row.urgency, row.task_id))
+    small = [row for row in ordered if row.light]
+    size = max(1, min(pack_size, -(-len(small) // max(1, room))))
+    packs = [small[start : start + size] for start in range(0, len(small), size)]
+    messages = [(row.priority, [row]) for row in ordered if not row.light]
+    messages += [(pack[0].priority, pack) for pack in packs]
+    messages.sort(key=lambda item: (-item[0], item[1][0].turn))
+    return [Message(queue, priority, [(row.task_id, row.attempt) for row in members]) for priority, members in messages]
+
+
+def send_now(engine: Engine, rows: Iterable[Any]) -> None:
+    """Publish tasks that were marked as published when they were stored (the fast path), after their commit.
+
+    On failure the rows stay marked; the relay finds that nobody claimed them and rings again.
+    """
+    try:
+        engine.publisher.publish([Message(row.queue, row.priority, [(row.task_id, 1)]) for row in rows])
+    except BrokerDown as error:
+        log.warning("dispatch_delayed", reason=str(error))
+
+
+def after_commit(engine: Engine, queues: Iterable[str]) -> None:
+    """Dispatch these queues once the open transaction has committed."""
+    for queue in sorted(set(queues)):
+        engine.db.after_commit(partial(_quietly, engine, queue))
+
+
+def _quietly(engine: Engine, queue: str) -> None:
+    try:
+        dispatch(engine, queue)
+    except Exception:
+        # What was committed stands; the relay rings for it within a tick.
+        log.exception("dispatch_failed", queue=queue)

@@ -1,0 +1,101 @@
+"""Records how attempts ended: final state or retry, only where the attempt still holds its task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+import orjson
+import redis
+import structlog
+
+from taskengine.domain.errors import ErrorInfo, Unavailable
+from taskengine.domain.outcome import Cancelled, Failed, Succeeded, TimedOut
+from taskengine.domain.retry import delay_seconds
+from taskengine.domain.states import MOVES
+from taskengine.domain.task import RetryPolicy
+from taskengine.lifecycle import dispatch
+from taskengine.lifecycle.advance import advance
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.run import Ended
+from taskengine.live import finished
+from taskengine.store import executions, transitions
+
+log = structlog.get_logger(__name__)
+
+
+def finish(engine: Engine, ended: Sequence[Ended]) -> int:
+    """Record attempts, release what waited for them, tell whoever waits; returns how many were recorded.
+
+    Waits out a database that is away for as long as the lease could last; after that another attempt will run.
+    """
+    if not ended:
+        return 0
+    rows = [_row(engine, item) for item in ended]
+    give_up = time.monotonic() + max(engine.settings.lease_seconds, 30)
+    pause = 0.1
+    while True:
+        try:
+            return _record(engine, ended, rows)
+        except Unavailable as error:
+            if time.monotonic() > give_up:
+                raise
+            log.warning("finish_delayed", reason=str(error), attempts=len(rows))
+            time.sleep(pause)
+            pause = min(pause * 2, 2)
+
+
+def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]]) -> int:
+    with engine.db.begin() as conn:
+        executions.add_logs(conn, [line for item in ended for line in item.logs])
+        executions.add_steps(conn, [step for item in ended for step in item.steps])
+        recorded = transitions.finish(conn, rows)
+        if any(row.has_dependents for row in recorded):
+            dispatch.after_commit(engine, advance(conn, recorded))
+    if len(recorded) < len(rows):
+        log.info("late_results_refused", attempts=len(rows) - len(recorded))
+    tell(engine, recorded)
+    return len(recorded)
+
+
+def tell(engine: Engine, rows: Sequence[Any]) -> None:
+    """Wake clients that wait for tasks that became final. A Redis that is down only makes them look later."""
+    final = [row.id for row in rows if row.completed_at is not None]
+    if not final or not engine.publisher.available():
+        return
+    try:
+        finished.announce(engine.redis, final)
+    except redis.RedisError as error:
+        log.warning("announce_failed", reason=str(error))
+
+
+def _row(engine: Engine, ended: Ended) -> dict[str, Any]:
+    claimed, outcome = ended.claimed, ended.outcome
+    row: dict[str, Any] = {"execution_id": claimed.execution_id, "task_id": claimed.task_id}
+    match outcome:
+        case Succeeded():
+            assert ended.result_json is not None
+            row |= {"execution_status": "succeeded", "result": orjson.Fragment(ended.result_json)}
+            return transitions.finish_row(MOVES["completed"], **row)
+        case Cancelled(reason=reason):
+            error = ErrorInfo("cancelled", reason).as_dict()
+            return transitions.finish_row(MOVES["cancelled"], **row, execution_status="cancelled", error=error)
+        case TimedOut(error=info):
+            return _failure(engine, ended, row | {"execution_status": "timed_out"}, info, True, None)
+        case Failed(error=info, transient=transient, retry_after_seconds=after):
+            return _failure(engine, ended, row | {"execution_status": "failed"}, info, transient, after)
+        case _:
+            assert_never(outcome)
+
+
+def _failure(
+    engine: Engine, ended: Ended, row: dict[str, Any], info: ErrorInfo, transient: bool, after: float | None
+) -> dict[str, Any]:
+    claimed = ended.claimed
+    failures = claimed.error_count + 1
+    row |= {"error": info.as_dict(), "failed": 1}
+    if not transient or failures > claimed.max_retries:
+        return transitions.finish_row(MOVES["failed"], **row, dead=True)
+    delay = delay_seconds(RetryPolicy.model_validate(claimed.retry), failures, engine.chance(), after)
+    return transitions.finish_row(MOVES["retry_scheduled"], **row, delay_seconds=delay)

@@ -1,0 +1,22 @@
+"""Deletes finished tasks that are old enough, with everything that hangs on them."""
+
+from __future__ import annotations
+
+from taskengine.lifecycle.engine import Engine
+from taskengine.store import tasks
+
+
+def prune(engine: Engine, older_than_days: int, batch: int = 1000) -> int:
+    """Delete in batches, each a transaction of its own; returns how many tasks went.
+
+    A finished task that an unfinished one depends on stays.
+    """
+    removed = 0
+    while True:
+        with engine.db.begin() as conn:
+            ids = tasks.finished_before(conn, older_than_days, batch)
+            files = tasks.remove(conn, ids) if ids else []
+        engine.files.remove(files)
+        removed += len(ids)
+        if len(ids) < batch:
+            return removed

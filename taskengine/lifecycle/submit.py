@@ -1,0 +1,117 @@
+"""Stores new tasks: all of a submission in one transaction, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from taskengine.domain.errors import FieldError, Invalid, UnknownDependency
+from taskengine.domain.states import FINAL, TaskStatus
+from taskengine.domain.task import Caller, TaskSpec
+from taskengine.lifecycle import dispatch
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.validate import Prepared, prepare
+from taskengine.store import queues, tasks, transitions
+
+MAX_BATCH = 10_000
+
+
+def submit(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> list[UUID]:
+    """Accept tasks; returns their ids in order, once they are committed.
+
+    What can run is rung for right after the commit. Raises Invalid, UnknownDependency, CircularDependency; then
+    nothing is stored.
+    """
+    if len(specs) > MAX_BATCH:
+        raise Invalid(
+            f"at most {MAX_BATCH} tasks fit one request",
+            [FieldError(("tasks",), f"holds {len(specs)} tasks; at most {MAX_BATCH} are allowed", "too_long")],
+        )
+    prepared, order = prepare(engine, caller, specs)
+    if not prepared:
+        return []
+    with engine.db.begin() as conn:
+        _refuse_draining(conn, prepared)
+        known = _stored_upstream(conn, caller, prepared)
+        for place in order:
+            _settle(engine, prepared[place], prepared, known)
+        rung = transitions.insert(conn, [item.row for item in prepared], engine.settings.inflight_messages)
+        tasks.add_edges(conn, _edges(prepared))
+        _ring(engine, rung)
+    return [item.row["id"] for item in prepared]
+
+
+def _refuse_draining(conn: Connection, prepared: Sequence[Prepared]) -> None:
+    closed = queues.draining(conn, sorted({item.row["queue"] for item in prepared}))
+    if closed:
+        raise Invalid(
+            f"queue {', '.join(sorted(closed))} is draining and takes no new tasks; resume it or wait",
+            [
+                FieldError((place, "queue"), "is draining and takes no new tasks", "queue_draining")
+                for place, item in enumerate(prepared)
+                if item.row["queue"] in closed
+            ][:100],
+        )
+
+
+def _stored_upstream(conn: Connection, caller: Caller, prepared: Sequence[Prepared]) -> dict[UUID, str]:
+    wanted = {task_id for item in prepared for task_id in item.upstream_ids}
+    if not wanted:
+        return {}
+    known = tasks.upstream(conn, caller.organization_id, sorted(wanted))
+    for place, item in enumerate(prepared):
+        for task_id in item.upstream_ids:
+            if task_id not in known:
+                raise UnknownDependency(
+                    f"there is no task {task_id} to depend on",
+                    [FieldError((place, "depends_on"), f"there is no task {task_id}", "unknown_dependency")],
+                )
+    return known
+
+
+def _settle(engine: Engine, item: Prepared, prepared: Sequence[Prepared], known: dict[UUID, str]) -> None:
+    """Decide the status that a task starts in; what it depends on is settled already."""
+    row = item.row
+    upstream = [known[task_id] for task_id in item.upstream_ids]
+    upstream += [prepared[place].row["status"] for place in item.upstream_new]
+    dead = [status for status in upstream if TaskStatus(status) in FINAL and status != "completed"]
+    row["waiting_on"] = sum(status != "completed" for status in upstream)
+    scheduled = row["scheduled_for"]
+    if dead:
+        row["status"] = "skipped"
+        row["last_error"] = upstream_error(dead[0])
+    elif row["waiting_on"] or row["requires_human_review"] or row["execution_type"] == "manual":
+        row["status"] = "pending"
+    elif scheduled is not None and scheduled > engine.clock():
+        row["status"] = "deferred"
+    else:
+        row["status"] = "queued"
+
+
+def upstream_error(status: str) -> dict[str, Any]:
+    """The ``last_error`` of a task that is skipped because something it depends on ended so."""
+    return {
+        "code": "upstream_failed",
+        "message": f"a task that this one depends on was {status}"
+        if status != "failed"
+        else "a task that this one depends on failed",
+        "details": {},
+    }
+
+
+def _edges(prepared: Sequence[Prepared]) -> list[tuple[UUID, UUID]]:
+    return [
+        (item.row["id"], upstream)
+        for item in prepared
+        for upstream in [*item.upstream_ids, *(prepared[place].row["id"] for place in item.upstream_new)]
+    ]
+
+
+def _ring(engine: Engine, rung: Sequence[Any]) -> None:
+    now = [row for row in rung if row.published]
+    if now:
+        engine.db.after_commit(lambda: dispatch.send_now(engine, now))
+    dispatch.after_commit(engine, {row.queue for row in rung if not row.published})

@@ -1,0 +1,254 @@
+"""Checks tasks before anything is stored, and turns them into rows."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import jsonschema_rs
+import orjson
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from config.settings import QUEUES
+from taskengine.domain import credentials, graph, templates
+from taskengine.domain.errors import CircularDependency, FieldError, Invalid, UnknownDependency
+from taskengine.domain.ids import new_id
+from taskengine.domain.task import Caller, Priority, TaskSpec
+from taskengine.handlers.base import Handler
+from taskengine.lifecycle.engine import Engine
+
+USER_QUEUES = tuple(name for name in QUEUES if name != "control")
+_SHOWN_ERRORS = 100
+
+Loc = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A valid task: its row without a status, and what it waits for."""
+
+    row: dict[str, Any]
+    upstream_new: list[int]
+    """Places of tasks of the same submission."""
+    upstream_ids: list[UUID]
+    """Tasks that are stored already."""
+
+
+def prepare(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[list[Prepared], list[int]]:
+    """Check all tasks; returns them and an order in which each stands after what it depends on.
+
+    Raises Invalid with every fault (``loc`` starts with the task's place), CircularDependency, UnknownDependency.
+    """
+    errors: list[FieldError] = []
+    rows = [_row(engine, caller, place, spec, errors) for place, spec in enumerate(specs)]
+    if errors:
+        shown = errors[:_SHOWN_ERRORS]
+        raise Invalid(_summary(errors), shown)
+    places = _places(specs)
+    prepared = [
+        Prepared(row, *_upstream(place, spec, places))
+        for place, (spec, row) in enumerate(zip(specs, rows, strict=True))
+    ]
+    return prepared, _ordered(specs, prepared)
+
+
+def _summary(errors: Sequence[FieldError]) -> str:
+    first = errors[0]
+    where = ".".join(str(part) for part in first.loc[1:])
+    more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
+    return f"{where}: {first.msg}{more}"
+
+
+def _row(engine: Engine, caller: Caller, place: int, spec: TaskSpec, errors: list[FieldError]) -> dict[str, Any]:
+    handler = engine.registry.get(spec.type)
+    if handler is None:
+        errors.append(
+            FieldError((place, "type"), _unknown("task type", spec.type, engine.registry.names()), "unknown_type")
+        )
+        return {}
+    found = list(check_spec(engine, handler, spec))
+    errors += [FieldError((place, *fault.loc), fault.msg, fault.type) for fault in found]
+    config, light = check_config(handler, spec.config, spec.input_schema)
+    errors += [FieldError((place, "config", *fault.loc), fault.msg, fault.type) for fault in config]
+    declared = secret_fields(handler.Config)
+    return {
+        "id": new_id(),
+        "organization_id": caller.organization_id,
+        "key": spec.key,
+        "name": spec.name,
+        "type": spec.type,
+        "queue": spec.queue or handler.queue,
+        "priority": int(Priority[spec.priority]),
+        "urgency": 1 if spec.urgency == "urgent" else 0,
+        "light": light,
+        "config": credentials.seal(spec.config, declared, engine.cipher.encrypt),
+        "description": spec.description,
+        "assigned_to_bot": spec.assigned_to_bot,
+        "assigned_to": spec.assigned_to,
+        "execution_type": spec.execution_type,
+        "requires_human_review": spec.requires_human_review,
+        "scheduled_for": spec.scheduled_for,
+        "deadline": spec.deadline,
+        "expires_at": spec.expires_at,
+        "max_retries": spec.max_retries,
+        "retry": _retry_json(spec),
+        "timeout_seconds": spec.timeout_seconds,
+        "tags": spec.tags,
+        "metadata": spec.metadata,
+        "resource_requirements": None
+        if spec.resource_requirements is None
+        else spec.resource_requirements.model_dump(exclude_none=True),
+        "input_schema": spec.input_schema,
+        "output_schema": spec.output_schema,
+        "waiting_on": 0,
+        "last_error": None,
+        "created_by": caller.name,
+    }
+
+
+@lru_cache(maxsize=256)
+def _policy_json(policy: str) -> orjson.Fragment:
+    return orjson.Fragment(policy)
+
+
+def _retry_json(spec: TaskSpec) -> orjson.Fragment:
+    return _policy_json(spec.retry.model_dump_json())
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name[:100], known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are: {', '.join(known)}"
+    return f"there is no {what} {name[:100]!r}; {hint}"
+
+
+def check_spec(engine: Engine, handler: Handler[Any], spec: TaskSpec) -> Iterator[FieldError]:
+    """Faults of a task's own fields that its model cannot see."""
+    queue = spec.queue or handler.queue
+    if queue not in USER_QUEUES:
+        yield FieldError(("queue",), _unknown("queue", queue, USER_QUEUES), "unknown_queue")
+    if spec.execution_type == "scheduled" and spec.scheduled_for is None:
+        yield FieldError(("scheduled_for",), "execution_type scheduled needs scheduled_for", "missing")
+    if spec.expires_at is not None and spec.expires_at <= engine.clock():
+        yield FieldError(("expires_at",), "lies in the past", "in_the_past")
+    for name in ("input_schema", "output_schema"):
+        schema = getattr(spec, name)
+        if schema is not None and (fault := _schema_fault(orjson.dumps(schema).decode())) is not None:
+            yield FieldError((name,), fault, "invalid_schema")
+
+
+@lru_cache(maxsize=256)
+def validator(schema: str) -> jsonschema_rs.Validator:
+    """A compiled JSON Schema. References to other documents are not followed."""
+    return jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
+
+
+def _no_retrieval(uri: str) -> Any:
+    raise ValueError(f"references to other documents are not followed: {uri}")
+
+
+@lru_cache(maxsize=256)
+def _schema_fault(schema: str) -> str | None:
+    try:
+        validator(schema)
+    except (ValueError, jsonschema_rs.ReferencingError) as error:
+        return f"is not a valid JSON Schema: {str(error).splitlines()[0]}"
+    return None
+
+
+@lru_cache(maxsize=256)
+def secret_fields(model: type[BaseModel]) -> frozenset[str]:
+    """Names (in both spellings) of the fields that a config model declares as SecretStr, at any depth."""
+    names: set[str] = set()
+    for name, field in model.model_fields.items():
+        for part in _parts(field.annotation):
+            if part is SecretStr:
+                names |= {name, *([field.alias] if field.alias else [])}
+            elif isinstance(part, type) and issubclass(part, BaseModel):
+                names |= secret_fields(part)
+    return frozenset(names)
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    arguments = getattr(annotation, "__args__", ())
+    if not arguments:
+        yield annotation
+    for argument in arguments:
+        yield from _parts(argument)
+
+
+def check_config(
+    handler: Handler[Any], config: dict[str, Any], input_schema: dict[str, Any] | None
+) -> tuple[list[FieldError], bool]:
+    """Faults of a config, and whether such a task is light.
+
+    A field whose value is a template is judged when it is rendered; only its syntax is checked here.
+    """
+    if credentials.holds_reserved_name(config):
+        return [FieldError((), "the name $encrypted is reserved", "reserved_name")], False
+    templated = templates.has_template(config)
+    faults = [FieldError((), fault, "template_syntax") for fault in templates.check(config)] if templated else []
+    light = False
+    try:
+        parsed = handler.Config.model_validate(config)
+        light = handler.light(parsed)
+    except ValidationError as error:
+        faults += [
+            FieldError(item["loc"], item["msg"], item["type"])
+            for item in error.errors(include_url=False, include_context=False)
+            if not (isinstance(item["input"], str) and "{{" in item["input"])
+        ]
+    if input_schema is not None and not templated and _schema_fault(orjson.dumps(input_schema).decode()) is None:
+        for fault in validator(orjson.dumps(input_schema).decode()).iter_errors(config):
+            faults.append(FieldError(tuple(fault.instance_path), fault.message, "input_schema"))
+            if len(faults) >= _SHOWN_ERRORS:
+                break
+    return faults, light
+
+
+def _places(specs: Sequence[TaskSpec]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    for place, spec in enumerate(specs):
+        if spec.key is not None and places.setdefault(spec.key, place) != place:
+            raise Invalid(
+                f"the key {spec.key!r} is used twice", [FieldError((place, "key"), "is used twice", "duplicate_key")]
+            )
+    return places
+
+
+def _upstream(place: int, spec: TaskSpec, places: dict[str, int]) -> tuple[list[int], list[UUID]]:
+    new: list[int] = []
+    stored: list[UUID] = []
+    for number, name in enumerate(spec.depends_on):
+        loc: Loc = (place, "depends_on", number)
+        if name in places:
+            if places[name] == place:
+                raise CircularDependency(
+                    f"{name} depends on itself", [FieldError(loc, "depends on itself", "circular_dependency")]
+                )
+            new.append(places[name])
+            continue
+        try:
+            stored.append(UUID(name))
+        except ValueError:
+            raise UnknownDependency(
+                f"{name!r} is neither a key of this request nor a task id",
+                [FieldError(loc, "is neither a key of this request nor a task id", "unknown_dependency")],
+            ) from None
+    return sorted(set(new)), sorted(set(stored))
+
+
+def _ordered(specs: Sequence[TaskSpec], prepared: Sequence[Prepared]) -> list[int]:
+    if not any(item.upstream_new for item in prepared):
+        return list(range(len(prepared)))
+    try:
+        return graph.order({place: item.upstream_new for place, item in enumerate(prepared)})
+    except graph.Cycle as cycle:
+        names = " -> ".join(specs[node].key or specs[node].name for node in cycle.nodes)
+        raise CircularDependency(
+            f"tasks wait for each other: {names}",
+            [FieldError((cycle.nodes[0], "depends_on"), f"is part of the cycle {names}", "circular_dependency")],
+        ) from None

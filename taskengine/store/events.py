@@ -1,0 +1,36 @@
+"""The audit trail of tasks. Rows of moves are written by ``transitions``; these are the others."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection, select, text
+
+from taskengine.store.database import Rows
+from taskengine.store.tables import events
+
+_NOTE = text(
+    """
+    INSERT INTO events (organization_id, task_id, type, from_status, to_status, attempt, data)
+    SELECT organization_id, id, :type, status, status, attempt, CAST(:data AS json) FROM tasks WHERE id = :task_id
+    """
+)
+
+
+def note(conn: Connection, task_id: UUID, type_name: str, data: dict[str, Any] | None = None) -> None:
+    """Write an event that moves nothing: a change, a review, a request."""
+    encoded = None if data is None else orjson.dumps(data).decode()
+    conn.execute(_NOTE, {"task_id": task_id, "type": type_name, "data": encoded})
+
+
+_SHOWN = [column for column in events.c if column.name != "organization_id"]
+
+
+def listing(conn: Connection, task_id: UUID, after: int | None, limit: int) -> Rows:
+    """A task's events, oldest first."""
+    query = select(*_SHOWN).where(events.c.task_id == task_id)
+    if after is not None:
+        query = query.where(events.c.id > after)
+    return list(conn.execute(query.order_by(events.c.id).limit(limit)))

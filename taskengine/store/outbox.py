@@ -1,0 +1,133 @@
+"""The line in front of the broker: one row for each queued task, deleted by its claim.
+
+``published_at`` is empty while the task stands in line here, and set when it went out in a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from taskengine.store.database import Rows
+
+_PICK = text(
+    """
+    WITH RECURSIVE organizations_in_line AS (
+        -- A loose index scan over outbox_ready_idx: one probe for each organization, however long its line.
+        (SELECT organization_id FROM outbox WHERE queue = :queue AND published_at IS NULL
+            ORDER BY organization_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT o.organization_id FROM outbox o WHERE o.queue = :queue AND o.published_at IS NULL
+            AND o.organization_id > last.organization_id ORDER BY o.organization_id LIMIT 1)
+        FROM organizations_in_line last WHERE last.organization_id IS NOT NULL
+    ), heads AS (
+        SELECT head.*, row_number() OVER (
+            PARTITION BY head.organization_id, head.priority ORDER BY head.urgency DESC, head.task_id) AS turn
+        FROM organizations_in_line line CROSS JOIN LATERAL (
+            SELECT task_id, organization_id, priority, urgency, light FROM outbox
+            WHERE queue = :queue AND organization_id = line.organization_id AND published_at IS NULL
+            ORDER BY priority DESC, urgency DESC, task_id LIMIT :reach FOR UPDATE SKIP LOCKED) head
+    ), weighed AS (
+        -- Within a priority the organizations take turns. A small task weighs a pack's fraction of a message.
+        SELECT task_id, turn, sum(CASE WHEN light THEN 1.0 / :pack ELSE 1 END)
+            OVER (ORDER BY priority DESC, turn, urgency DESC, task_id ROWS UNBOUNDED PRECEDING) AS load
+        FROM heads
+    )
+    UPDATE outbox o SET published_at = now(), rings = o.rings + 1
+    FROM weighed w
+    WHERE o.task_id = w.task_id AND w.load <= :room
+        AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
+    RETURNING o.task_id, o.attempt, o.priority, o.urgency, o.light, w.turn
+    """
+)
+
+
+def pick(conn: Connection, queue: str, *, room: int, pack: int) -> Rows:
+    """Mark as published what may go out now, by priority and, within it, by turns between organizations.
+
+    At most ``room`` messages' worth, where ``pack`` small tasks make one. Rows that another dispatcher holds are
+    passed over. Returns (task_id, attempt, priority, urgency, light, turn), unordered.
+    """
+    return list(conn.execute(_PICK, {"queue": queue, "room": room, "pack": float(pack), "reach": room * pack}))
+
+
+_QUEUES_IN_LINE = text(
+    """
+    SELECT name FROM unnest(CAST(:queues AS text[])) AS name
+    WHERE EXISTS (SELECT FROM outbox WHERE queue = name AND published_at IS NULL)
+    """
+)
+
+
+def queues_in_line(conn: Connection, queues: Sequence[str]) -> list[str]:
+    """Those of ``queues`` that have tasks standing in line; one index probe each."""
+    return [row.name for row in conn.execute(_QUEUES_IN_LINE, {"queues": list(queues)})]
+
+
+_OVERDUE = text(
+    """
+    SELECT queue, count(*) AS tasks FROM outbox
+    WHERE published_at < now() - make_interval(secs => :seconds)
+    GROUP BY queue
+    """
+)
+_REQUEUE = text(
+    """
+    UPDATE outbox SET published_at = NULL
+    WHERE task_id IN (
+        SELECT task_id FROM outbox WHERE queue = :queue AND published_at < now() - make_interval(secs => :seconds)
+            * CASE WHEN :lost THEN 1 ELSE 12 * power(2, least(rings, 6)) END
+        ORDER BY task_id FOR UPDATE SKIP LOCKED)
+    """
+)
+
+
+def overdue(conn: Connection, seconds: float) -> list[str]:
+    """Queues with tasks that were published over ``seconds`` ago and that nobody claimed. Uses outbox_rung_idx."""
+    return [row.queue for row in conn.execute(_OVERDUE, {"seconds": seconds})]
+
+
+def ring_again(conn: Connection, queue: str, seconds: float, *, lost: bool) -> int:
+    """Put overdue tasks back in line; returns how many.
+
+    ``lost`` says that the broker holds no message of the queue, so theirs are gone. Otherwise only those that are
+    overdue by far: a double message does no harm, but thousands of them would.
+    """
+    return conn.execute(_REQUEUE, {"queue": queue, "seconds": seconds, "lost": lost}).rowcount
+
+
+_UNPUBLISH = text(
+    "UPDATE outbox SET published_at = NULL WHERE task_id = ANY(CAST(:ids AS uuid[])) AND published_at IS NOT NULL"
+)
+
+
+def unpublish(conn: Connection, ids: Sequence[UUID]) -> None:
+    """Put tasks back in line whose message could not be sent."""
+    conn.execute(_UNPUBLISH, {"ids": list(ids)})
+
+
+_UNPUBLISH_QUEUE = text("UPDATE outbox SET published_at = NULL WHERE queue = :queue AND published_at IS NOT NULL")
+
+
+def unpublish_queue(conn: Connection, queue: str) -> None:
+    """Put all of a paused queue's tasks back in line: their messages will find nothing to claim."""
+    conn.execute(_UNPUBLISH_QUEUE, {"queue": queue})
+
+
+_POSITION = text(
+    """
+    SELECT count(*) AS ahead FROM outbox o JOIN outbox me ON me.task_id = :task_id
+    WHERE o.queue = me.queue AND (
+        (o.published_at IS NOT NULL AND me.published_at IS NULL)
+        OR (o.published_at IS NULL AND me.published_at IS NULL
+            AND (o.priority, o.urgency) >= (me.priority, me.urgency)
+            AND ((o.priority, o.urgency) > (me.priority, me.urgency) OR o.task_id < me.task_id)))
+    """
+)
+
+
+def position(conn: Connection, task_id: UUID) -> int:
+    """How many tasks of the same queue stand before this one, by priority and age (turns not counted)."""
+    return int(conn.execute(_POSITION, {"task_id": task_id}).scalar_one())

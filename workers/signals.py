@@ -1,0 +1,82 @@
+"""What happens when worker processes start and stop."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import structlog
+from celery import signals
+
+from config.logging import configure
+from config.settings import Settings
+from taskengine import runtime
+from taskengine.domain.errors import EngineError
+from taskengine.lifecycle import presence
+from workers import state
+from workers.automation import celery_task
+
+log = structlog.get_logger(__name__)
+
+
+class Presence:
+    """Says every few seconds that this worker lives. Runs in the worker's main process."""
+
+    def __init__(self, settings: Settings, node: str, queue: str, pool_size: int) -> None:
+        self._engine = runtime.build(settings, pool_size=1, name=f"presence {node}")
+        self._node, self._queue, self._size = node, queue, pool_size
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
+        self._thread.start()
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                presence.seen(self._engine, self._node, self._queue, self._size)
+            except EngineError as error:
+                log.warning("presence_not_recorded", reason=str(error))
+            if self._stop.wait(presence.EVERY_SECONDS):
+                return
+
+    def close(self) -> None:
+        """Say goodbye."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+        try:
+            presence.gone(self._engine, self._node)
+        except EngineError as error:
+            log.warning("presence_not_recorded", reason=str(error))
+        self._engine.close()
+
+
+def connect(settings: Settings) -> None:
+    """Hang the engine into Celery's process signals."""
+    main: dict[str, Presence] = {}
+    node = {"name": "worker"}
+
+    def init(sender: Any, **_: Any) -> None:
+        node["name"] = str(sender.hostname)
+        celery_task.configure(settings.celery_app)
+
+    def ready(sender: Any, **_: Any) -> None:
+        worker = sender.controller
+        queues = list(worker.app.amqp.queues.consume_from)
+        main["presence"] = Presence(settings, node["name"], queues[0], worker.concurrency)
+        if worker.pool_cls.__module__.endswith("solo"):
+            state.start(settings, node["name"])
+
+    def shutdown(**_: Any) -> None:
+        if "presence" in main:
+            main.pop("presence").close()
+        state.stop()
+
+    def process_init(**_: Any) -> None:
+        state.own_group()
+        state.start(settings, node["name"])
+
+    signals.setup_logging.connect(lambda **_: configure(settings), weak=False)
+    signals.worker_init.connect(init, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutdown.connect(shutdown, weak=False)
+    signals.worker_process_init.connect(process_init, weak=False)
+    signals.worker_process_shutdown.connect(lambda **_: state.stop(), weak=False)

@@ -1,0 +1,76 @@
+"""What one pool process holds: its engine and its watch, made after the fork."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from config.settings import Settings
+from taskengine import runtime
+from taskengine.lifecycle.claim import Claimed
+from taskengine.lifecycle.consume import give_up
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.watch import Attempt, Watch
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(slots=True)
+class Process:
+    """The engine and the watch of this process."""
+
+    engine: Engine
+    watch: Watch
+    worker: str
+    """Node name and process id, as executions record it."""
+
+
+_process: Process | None = None
+
+
+def start(settings: Settings, node: str) -> Process:
+    """Set this process up: called once in each pool process."""
+    global _process  # noqa: PLW0603 - Celery hands its tasks no other way to reach per-process state
+    if _process is None:
+        engine = runtime.build(settings, name=f"worker {node}")
+        _process = Process(engine, Watch(engine, _kill(engine)), f"{node}:{os.getpid()}")
+    return _process
+
+
+def get() -> Process:
+    """The state of this process; a worker that starts its pool without forking sets it up here."""
+    if _process is None:
+        raise RuntimeError("the pool process was not set up")
+    return _process
+
+
+def stop() -> None:
+    """Let go of everything."""
+    global _process  # noqa: PLW0603 - see start
+    if _process is not None:
+        _process.watch.close()
+        _process.engine.close()
+        _process = None
+
+
+def _kill(engine: Engine) -> Callable[[Attempt, Sequence[Claimed]], None]:
+    def stuck(attempt: Attempt, held: Sequence[Claimed]) -> None:
+        try:
+            give_up(engine, attempt, held)
+        finally:
+            # Handlers' children are in this group; none of them may outlive the attempt.
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    return stuck
+
+
+def own_group() -> None:
+    """Make this pool process the leader of a group of its own, and let it die with its parent."""
+    os.setpgid(0, 0)
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
