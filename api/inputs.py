@@ -18,8 +18,8 @@ from taskengine.domain.errors import FieldError
 M = TypeVar("M", bound=BaseModel)
 MAX_QUERY_FIELDS = 200
 
-# Twenty digits is the least that can exceed 64 bits; orjson would quietly round such an integer to a float.
-_LONG_INTEGER = re.compile(rb"[0-9]{20}")
+# Nineteen digits are the least that can leave 64 bits; orjson would quietly round such an integer to a float.
+_LONG_INTEGER = re.compile(rb"[0-9]{19}")
 _UNREADABLE: Any = object()
 
 
@@ -61,7 +61,7 @@ def parse_json(raw: bytes, validate: Callable[[Any], M]) -> M:
 
 def _lenient(raw: bytes) -> Any:
     try:
-        return json.loads(raw)
+        return json.loads(raw.decode())
     except (ValueError, RecursionError):
         return _UNREADABLE
 
