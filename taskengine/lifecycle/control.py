@@ -1,0 +1,86 @@
+"""What people do to a task by hand: trigger, retry, pause, resume."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from taskengine.domain.errors import Conflict
+from taskengine.domain.states import MOVES, TaskStatus, refuse
+from taskengine.domain.task import Caller
+from taskengine.lifecycle import dispatch, query
+from taskengine.lifecycle.engine import Engine
+from taskengine.store import dead_letters, events, tasks, transitions
+
+
+def locked(conn: Connection, caller: Caller, task_id: UUID) -> Any:
+    """The whole row of a task, locked; NotFound if it is not the caller's."""
+    row = tasks.lock(conn, caller.organization_id, task_id)
+    if row is None:
+        raise query.missing("task", task_id)
+    return row
+
+
+def _move(engine: Engine, conn: Connection, caller: Caller, row: Any, name: str) -> None:
+    if TaskStatus(row.status) not in MOVES[name].sources:
+        raise refuse(MOVES[name], TaskStatus(row.status))
+    moved = transitions.move(conn, name, [row.id], data={"by": caller.name})
+    dispatch.after_commit(engine, {item.queue for item in moved if item.status == "queued"})
+
+
+def execute(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
+    """Run a task now: one that waits for a manual trigger, for its time or for its retry.
+
+    With open dependencies or without its review it is only marked as triggered, and runs when they are met.
+    """
+    with engine.db.begin() as conn:
+        row = locked(conn, caller, task_id)
+        if TaskStatus(row.status) not in MOVES["triggered"].sources:
+            raise refuse(MOVES["triggered"], TaskStatus(row.status))
+        if row.waiting_on or (row.requires_human_review and row.review is None):
+            tasks.change(conn, task_id, {"triggered": True})
+            events.note(conn, task_id, "task.trigger_noted", {"by": caller.name})
+        else:
+            _move(engine, conn, caller, row, "triggered")
+    return query.task(engine, caller, task_id)
+
+
+def retry(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
+    """Run a failed or cancelled task again, with its retries counted from the start."""
+    with engine.db.begin() as conn:
+        row = locked(conn, caller, task_id)
+        if TaskStatus(row.status) in MOVES["retried"].sources and row.waiting_on:
+            raise Conflict("the task still waits for others, which did not complete; retry those first")
+        _move(engine, conn, caller, row, "retried")
+        dead_letters.close_for(conn, task_id)
+    return query.task(engine, caller, task_id)
+
+
+def pause(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
+    """Hold a task back that has not started."""
+    with engine.db.begin() as conn:
+        _move(engine, conn, caller, locked(conn, caller, task_id), "paused")
+    return query.task(engine, caller, task_id)
+
+
+def resume(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
+    """Put a paused task where it belongs now."""
+    with engine.db.begin() as conn:
+        row = locked(conn, caller, task_id)
+        _move(engine, conn, caller, row, place(engine, row))
+    return query.task(engine, caller, task_id)
+
+
+def place(engine: Engine, row: Any) -> str:
+    """The move that takes a paused task to where it belongs."""
+    unreviewed = row.requires_human_review and row.review is None
+    untriggered = row.execution_type == "manual" and not row.triggered
+    if row.waiting_on or unreviewed or untriggered:
+        return "resumed_pending"
+    if row.run_at is not None and row.attempt and row.run_at > engine.clock():
+        return "resumed_retrying"
+    if row.scheduled_for is not None and row.scheduled_for > engine.clock() and not row.triggered:
+        return "resumed_deferred"
+    return "resumed"

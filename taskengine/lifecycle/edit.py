@@ -1,0 +1,101 @@
+"""Changes and deletes tasks that have not started."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func
+
+from taskengine.domain import credentials
+from taskengine.domain.errors import Conflict, FieldError, Invalid
+from taskengine.domain.states import FINAL, WAITING, TaskStatus
+from taskengine.domain.task import Caller, Priority, TaskChanges
+from taskengine.lifecycle import query
+from taskengine.lifecycle.control import locked
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.validate import check_config, secret_fields
+from taskengine.store import events, tasks
+
+_PLAIN = (
+    "name",
+    "description",
+    "assigned_to",
+    "deadline",
+    "expires_at",
+    "max_retries",
+    "timeout_seconds",
+    "tags",
+    "metadata",
+)
+_NOT_NULL = ("name", "config", "priority", "urgency", "max_retries", "retry", "tags", "metadata")
+
+
+def update(engine: Engine, caller: Caller, task_id: UUID, changes: TaskChanges) -> dict[str, Any]:
+    """Change the fields that were sent; Conflict once the task has started, Invalid for values that do not fit."""
+    sent = changes.model_fields_set
+    empty = [name for name in _NOT_NULL if name in sent and getattr(changes, name) is None]
+    if empty:
+        raise Invalid("some fields cannot be null", [FieldError((name,), "cannot be null", "null") for name in empty])
+    with engine.db.begin() as conn:
+        row = locked(conn, caller, task_id)
+        if TaskStatus(row.status) not in WAITING:
+            raise Conflict(f"a task that is {row.status} cannot be changed")
+        values = {name: getattr(changes, name) for name in _PLAIN if name in sent}
+        if changes.priority is not None:
+            values["priority"] = int(Priority[changes.priority])
+        if changes.urgency is not None:
+            values["urgency"] = 1 if changes.urgency == "urgent" else 0
+        if changes.retry is not None:
+            values["retry"] = changes.retry.model_dump()
+        if changes.config is not None:
+            values |= _config(engine, row, changes.config)
+        if changes.expires_at is not None and changes.expires_at <= engine.clock():
+            raise Invalid(
+                "expires_at lies in the past", [FieldError(("expires_at",), "lies in the past", "in_the_past")]
+            )
+        if "scheduled_for" in sent:
+            values |= _schedule(row, changes)
+        if values:
+            tasks.change(conn, task_id, values)
+            tasks.sync_outbox(conn, task_id)
+            events.note(conn, task_id, "task.changed", {"fields": sorted(sent), "by": caller.name})
+    return query.task(engine, caller, task_id)
+
+
+def _config(engine: Engine, row: Any, config: dict[str, Any]) -> dict[str, Any]:
+    handler = engine.registry.get(row.type)
+    if handler is None:
+        raise Conflict(f"the task type {row.type!r} is not installed here, so the config cannot be checked")
+    sealed = credentials.keep_masked(config, row.config)
+    clear = credentials.unseal(sealed, engine.cipher.decrypt, lambda _: None)
+    faults, light = check_config(handler, clear, row.input_schema)
+    if faults:
+        errors = [FieldError(("config", *fault.loc), fault.msg, fault.type) for fault in faults]
+        raise Invalid(f"config does not fit: {errors[0].msg}", errors)
+    return {"config": credentials.seal(clear, secret_fields(handler.Config), engine.cipher.encrypt), "light": light}
+
+
+def _schedule(row: Any, changes: TaskChanges) -> dict[str, Any]:
+    if row.status not in {"pending", "deferred", "paused"}:
+        fault = f"a task that is {row.status} waits for no time; only pending, deferred and paused ones do"
+        raise Conflict(fault)
+    if changes.scheduled_for is None and row.execution_type == "scheduled":
+        raise Invalid("a scheduled task needs scheduled_for", [FieldError(("scheduled_for",), "is needed", "missing")])
+    values: dict[str, Any] = {"scheduled_for": changes.scheduled_for}
+    if row.status == "deferred":
+        # The tick releases it when run_at has come; without a time that is now.
+        values["run_at"] = changes.scheduled_for or func.now()
+    return values
+
+
+def delete(engine: Engine, caller: Caller, task_id: UUID) -> None:
+    """Remove a task that is final or has not started, with its history. Conflict if others wait for it."""
+    with engine.db.begin() as conn:
+        row = locked(conn, caller, task_id)
+        if TaskStatus(row.status) not in FINAL | WAITING:
+            raise Conflict(f"a task that is {row.status} cannot be deleted; cancel it first")
+        if tasks.open_dependents(conn, [task_id]):
+            raise Conflict("other tasks wait for this one; cancel or delete those first")
+        files = tasks.remove(conn, [task_id])
+        engine.db.after_commit(lambda: engine.files.remove(files))

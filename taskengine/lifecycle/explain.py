@@ -1,0 +1,128 @@
+"""Says why a task is where it is: the exact blockers, its place in line, and when it should start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import redis
+from sqlalchemy import Connection
+
+from taskengine.domain.states import FINAL
+from taskengine.domain.task import Caller
+from taskengine.lifecycle import query
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.presence import ALIVE_SECONDS
+from taskengine.store import executions, outbox, queues, tasks
+
+_GUESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    engine: Engine
+    conn: Connection
+    row: Any
+    queue: Any
+    broker_up: bool
+
+
+def explain(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
+    """``blockers`` are all that stand in the way, each with a kind and a sentence; empty when it can run now.
+
+    ``position`` counts the tasks that stand before it in its queue (0: it is next). ``expected_start`` is the
+    time it waits for, or an estimate from its place, the workers on its queue and how long its type usually runs.
+    """
+    with engine.db.autocommit() as conn:
+        row = tasks.internals(conn, caller.organization_id, task_id)
+        if row is None:
+            raise query.missing("task", task_id)
+        queue = queues.overview(conn, [row.queue], ALIVE_SECONDS)[0]
+        situation = _Situation(engine, conn, row, queue, _broker_up(engine))
+        waiting = row.status not in FINAL and row.status != "running"
+        blockers = list(_blockers(situation)) if waiting else []
+        position = outbox.position(conn, task_id) if row.status == "queued" else None
+        start = _expected_start(situation, caller, position, blockers)
+    return {
+        "task_id": row.id,
+        "status": row.status,
+        "blockers": blockers,
+        "position": position,
+        "expected_start": start,
+        "summary": _summary(row, blockers, position),
+    }
+
+
+def _broker_up(engine: Engine) -> bool:
+    try:
+        return bool(engine.redis.ping())
+    except redis.RedisError:
+        return False
+
+
+def _blocker(kind: str, message: str, **more: Any) -> dict[str, Any]:
+    return {"kind": kind, "message": message, **more}
+
+
+def _blockers(now: _Situation) -> Iterator[dict[str, Any]]:
+    row = now.row
+    if row.status == "paused":
+        yield _blocker("paused", "the task is paused; resume it with POST /v1/tasks/{id}/resume")
+    if row.waiting_on:
+        names = [{"id": item.id, "name": item.name, "status": item.status} for item in tasks.blocking(now.conn, row.id)]
+        listed = ", ".join(f"{item['name']} ({item['status']})" for item in names[:5])
+        yield _blocker("dependency", f"waits for {row.waiting_on} task(s): {listed}", tasks=names)
+    if row.requires_human_review and row.review is None:
+        yield _blocker("review", "waits for a person: POST /v1/tasks/{id}/approve or reject")
+    if row.execution_type == "manual" and not row.triggered:
+        yield _blocker("manual_trigger", "waits to be triggered with POST /v1/tasks/{id}/execute")
+    if row.status == "retrying":
+        yield _blocker(
+            "retry", f"the last attempt failed; the next one is due at {_stamp(row.run_at)}", until=row.run_at
+        )
+    elif row.scheduled_for is not None and row.scheduled_for > now.engine.clock() and not row.triggered:
+        yield _blocker("schedule", f"is scheduled for {_stamp(row.scheduled_for)}", until=row.scheduled_for)
+    yield from _queue_blockers(now)
+
+
+def _queue_blockers(now: _Situation) -> Iterator[dict[str, Any]]:
+    name = now.row.queue
+    if now.queue.paused:
+        yield _blocker("queue_paused", f"queue {name} is paused; resume it with POST /v1/queues/{name}/resume")
+    if not now.queue.workers:
+        yield _blocker("no_worker", f"no live worker serves queue {name}; start one, or see `taskengine doctor`")
+    if not now.broker_up:
+        yield _blocker("broker_down", "Redis does not answer; the task is stored and is rung for once it does")
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _expected_start(
+    now: _Situation, caller: Caller, position: int | None, blockers: list[dict[str, Any]]
+) -> datetime | None:
+    timed = [item["until"] for item in blockers if "until" in item]
+    if len(timed) == len(blockers) and timed:
+        return max(timed)
+    if blockers or position is None:
+        return None
+    seconds = executions.typical_seconds(now.conn, caller.organization_id, now.row.type) or _GUESS_SECONDS
+    slots = max(1, int(now.queue.slots))
+    rounds = (position + int(now.queue.running)) // slots
+    return now.engine.clock() + timedelta(seconds=rounds * seconds)
+
+
+def _summary(row: Any, blockers: list[dict[str, Any]], position: int | None) -> str:
+    if row.status in FINAL:
+        return f"the task is {row.status}; it does not wait for anything"
+    if row.status == "running":
+        return f"attempt {row.attempt} runs" + (", and was asked to stop" if row.cancel_requested_at else "")
+    if blockers:
+        return "; ".join(item["message"] for item in blockers)
+    if position:
+        return f"is queued; {position} task(s) stand before it"
+    return "is queued and next in line"
