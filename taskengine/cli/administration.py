@@ -26,9 +26,12 @@ class KeyScope(StrEnum):
     admin = "admin"
 
 
+SecretName = Annotated[str, typer.Argument(metavar="NAME", help="The name that configs use.")]
+
+
 def register(app: typer.Typer) -> None:
     """Hang the groups and commands in."""
-    keys = group("API keys (with the scope admin).")
+    keys = group("API keys (create, list and revoke need the scope admin).")
     app.add_typer(keys, name="keys")
     command(
         keys,
@@ -39,6 +42,9 @@ def register(app: typer.Typer) -> None:
     command(keys, "list", "taskengine keys list")(list_)
     command(keys, "revoke", "taskengine keys revoke $KEY_ID")(revoke)
     command(keys, "bootstrap", "taskengine keys bootstrap")(bootstrap)
+    command(keys, "new-encryption-key", 'TASKENGINE_ENCRYPTION_KEY="$(taskengine keys new-encryption-key)"')(
+        new_encryption_key
+    )
     secrets = group("Secrets that task configs may name; values go in and never come out.")
     app.add_typer(secrets, name="secrets")
     command(
@@ -54,9 +60,12 @@ def register(app: typer.Typer) -> None:
 
 def create(
     options: Options,
-    name: Annotated[str, typer.Argument(help="Whose key it is; shown in lists and histories.")],
-    scope: Annotated[list[KeyScope] | None, typer.Option(help="Several times; default: read and write.")] = None,
-    expires_in_days: Annotated[float | None, typer.Option(min=0, help="Default: never.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; shown in lists and histories.")],
+    scope: Annotated[
+        list[KeyScope] | None,
+        typer.Option(metavar="read|write|admin", help="Several times; default: read and write."),
+    ] = None,
+    expires_in_days: Annotated[float | None, typer.Option(min=0, metavar="DAYS", help="Default: never.")] = None,
 ) -> None:
     """Make a key. It is printed this one time, alone on stdout."""
     scopes: list[Scope] = [item.value for item in scope or (KeyScope.read, KeyScope.write)]
@@ -108,7 +117,18 @@ def bootstrap(options: Options) -> None:
         output.note("This is the only time it is shown.")
 
 
-def set_secret(options: Options, name: Annotated[str, typer.Argument(help="The name that configs use.")]) -> None:
+def new_encryption_key(options: Options) -> None:
+    """Print a fresh value for TASKENGINE_ENCRYPTION_KEY. Who loses it loses all stored secrets."""
+    from cryptography.fernet import Fernet  # noqa: PLC0415 - this command only
+
+    key = Fernet.generate_key().decode()
+    if options.json:
+        output.emit({"encryption_key": key})
+    else:
+        output.text(key)
+
+
+def set_secret(options: Options, name: SecretName) -> None:
     """Store a secret, or replace its value, which is read from stdin or asked for (never an argument)."""
     if sys.stdin.isatty():
         value = str(typer.prompt("Value", hide_input=True, confirmation_prompt=True, err=True))
@@ -133,7 +153,7 @@ def list_secrets(options: Options) -> None:
         output.table(secrets, ("name", "created_at", "updated_at"), empty="no secrets")
 
 
-def delete_secret(options: Options, name: Annotated[str, typer.Argument(help="See `secrets list`.")]) -> None:
+def delete_secret(options: Options, name: SecretName) -> None:
     """Forget a secret."""
     options.client().secrets.delete(name)
     if options.json:
@@ -144,7 +164,7 @@ def delete_secret(options: Options, name: Annotated[str, typer.Argument(help="Se
 
 def types(
     options: Options,
-    type: Annotated[str | None, typer.Argument(help="Show this one with its schemas.")] = None,
+    type: Annotated[str | None, typer.Argument(metavar="TYPE", help="Show this one with its schemas.")] = None,
 ) -> None:
     """List the task types, or show one with the JSON Schemas of its config and result."""
     found = options.client().task_types()

@@ -9,7 +9,6 @@ import typer
 from taskengine.cli import checks, local, output
 from taskengine.cli.checks import Check, State
 from taskengine.cli.exits import Exit
-from taskengine.cli.failures import Failure
 from taskengine.cli.options import Options, command
 
 
@@ -35,17 +34,19 @@ def doctor(options: Options) -> None:
         rows = [{"name": c.name, "state": c.state.value.lower(), "detail": c.detail, "advice": c.advice} for c in found]
         output.emit({"ok": faults == 0, "checks": rows})
     else:
-        output.note(f"{faults} faults" if faults else "all is well")
+        output.note({0: "all is well", 1: "1 fault"}.get(faults, f"{faults} faults"))
     raise typer.Exit(Exit.failed if faults else Exit.ok)
 
 
 def examination(options: Options) -> Iterator[Check]:
     """All checks, in the order in which one builds on the other."""
+    from config.settings import SettingsError  # noqa: PLC0415 - loads pydantic, which --help need not
+
     yield checks.python()
     try:
         settings = options.settings
-    except Failure as failure:
-        yield checks.fault("settings", failure.message, failure.advice)
+    except SettingsError as error:
+        yield checks.fault("settings", str(error), "Mend these variables of the environment, or unset them.")
         return
     yield checks.ok("settings", "valid")
     yield checks.guarded("data directory", lambda: checks.data_directory(settings.home))

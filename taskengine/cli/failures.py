@@ -64,6 +64,10 @@ def _translate(error: Exception) -> Failure | None:
         exits = {"not_found": Exit.not_found, "unavailable": Exit.unreachable}
         data = {"code": error.code}
         return Failure(exits.get(error.code, Exit.refused), error.detail, _ADVICE, data)
+    from config.settings import SettingsError  # noqa: PLC0415 - only after a failure
+
+    if isinstance(error, SettingsError):
+        return Failure(Exit.usage, str(error), "Mend these variables of the environment, or unset them.")
     return _client_failure(error)
 
 

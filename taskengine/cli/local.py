@@ -38,10 +38,10 @@ def completed(settings: Settings) -> Settings:
     return settings.model_copy(update=found)
 
 
-def located(settings: Settings) -> Settings:
-    """The same; Failure when there is no database to work on."""
+def located(settings: Settings, *servers: str) -> Settings:
+    """The same; Failure when one of ``servers`` (names of settings) has no address."""
     full = completed(settings)
-    missing = [name for name in ("database_url", "redis_url") if getattr(full, name) is None]
+    missing = [name for name in servers if getattr(full, name) is None]
     if missing:
         raise Failure(
             Exit.unreachable,
@@ -59,7 +59,7 @@ def engine(settings: Settings) -> Iterator[Engine]:
     from taskengine import runtime  # noqa: PLC0415 - loads SQLAlchemy and Celery, which takes a second
 
     with reachable():
-        built = runtime.build(located(settings))
+        built = runtime.build(located(settings, "database_url", "redis_url"))
         try:
             yield built
         finally:

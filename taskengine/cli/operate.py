@@ -37,7 +37,7 @@ def migrate(options: Options) -> None:
     from taskengine import runtime  # noqa: PLC0415 - this command only
 
     with local.reachable():
-        applied = runtime.migrate(local.located(options.settings))
+        applied = runtime.migrate(local.located(options.settings, "database_url"))
     if options.json:
         output.emit({"applied": applied})
     else:
@@ -46,7 +46,7 @@ def migrate(options: Options) -> None:
 
 def prune(
     options: Options,
-    older_than_days: Annotated[int, typer.Option(min=0, help="Keep what finished within these days.")],
+    older_than_days: Annotated[int, typer.Option(min=0, metavar="DAYS", help="Keep what finished within these days.")],
 ) -> None:
     """Delete finished tasks with their history, in batches, directly in the database."""
     with local.engine(options.settings) as engine:

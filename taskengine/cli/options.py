@@ -61,13 +61,10 @@ class Options:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings in force; Failure when one is wrong."""
-        from config.settings import SettingsError, load  # noqa: PLC0415 - 0.1 s that --help need not spend
+        """The settings in force; SettingsError when one is wrong."""
+        from config.settings import load  # noqa: PLC0415 - 0.1 s that --help need not spend
 
-        try:
-            return load()
-        except SettingsError as error:
-            raise Failure(Exit.usage, str(error), "Mend these variables of the environment, or unset them.") from None
+        return load()
 
     @property
     def base_url(self) -> str:

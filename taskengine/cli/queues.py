@@ -19,9 +19,9 @@ _QUEUE = (
 _LETTER = ("id", "task_id", "type", "queue", "code", "attempts", "message", "created_at")
 
 Name = Annotated[str, typer.Argument(metavar="QUEUE", help="The queue.")]
-Type = Annotated[str | None, typer.Option(help="Of this task type.")]
-OfQueue = Annotated[str | None, typer.Option(help="Of this queue.")]
-Code = Annotated[str | None, typer.Option(help="With this error code.")]
+Type = Annotated[str | None, typer.Option(metavar="TYPE", help="Of this task type.")]
+OfQueue = Annotated[str | None, typer.Option(metavar="QUEUE", help="Of this queue.")]
+Code = Annotated[str | None, typer.Option(metavar="CODE", help="With this error code.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -80,7 +80,7 @@ def list_letters(
     type: Type = None,
     queue: OfQueue = None,
     code: Code = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many at most.")] = 50,
 ) -> None:
     """List dead letters, newest first."""
     letters = list(options.client().dead_letters.list(type=type, queue=queue, code=code, limit=limit))
@@ -93,11 +93,11 @@ def list_letters(
 
 def redrive(
     options: Options,
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[DEAD_LETTER_ID]...", help="These.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="DEAD_LETTER_ID", help="These.")] = None,
     type: Type = None,
     queue: OfQueue = None,
     code: Code = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="How many at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many at most.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="All of them, when nothing else is named.")] = False,
 ) -> None:
     """Queue dead tasks again: by id, by filter, or all."""

@@ -29,7 +29,9 @@ class Priority(StrEnum):
     critical = "critical"
 
 
-Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most; exit code 124 then.")]
+Timeout = Annotated[
+    float | None, typer.Option(min=0, metavar="SECONDS", help="Seconds to wait at most; exit code 124 then.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +54,9 @@ def register(app: typer.Typer) -> None:
 
 def submit(
     options: Options,
-    type: Annotated[str | None, typer.Argument(help="A task type; `taskengine types` lists them.")] = None,
+    type: Annotated[
+        str | None, typer.Argument(metavar="[TYPE]", help="A task type; `taskengine types` lists them.")
+    ] = None,
     config: Annotated[
         str | None, typer.Option(metavar="JSON|@FILE|-", help="The type's own input: JSON, a file, or stdin.")
     ] = None,
@@ -62,12 +66,12 @@ def submit(
             metavar="FILE|-", help='A batch instead: JSON with a list of tasks, or {"tasks": [...]}; all or none.'
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Shown in lists; default: the type.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Shown in lists; default: the type.")] = None,
     priority: Annotated[Priority | None, typer.Option(help="Default: normal.")] = None,
-    queue: Annotated[str | None, typer.Option(help="Default: the type's own queue.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
+    queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="Default: the type's own queue.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="May be given several times.")] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="The same key and input again create nothing new.")
+        str | None, typer.Option(metavar="KEY", help="The same key and input again create nothing new.")
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until final, showing progress; exit code 1 if one failed.")

@@ -27,7 +27,10 @@ _SHOWN = (
 _ATTEMPT = ("attempt", "status", "worker", "started_at", "ended_at", "error")
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task.")]
-Reason = Annotated[str | None, typer.Option(help="Kept in the task's history.")]
+LocalTime = Annotated[
+    datetime | None, typer.Option(metavar="TIME", help="Local time: 2026-01-31, or 2026-01-31T15:00:00.")
+]
+Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Kept in the task's history.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -54,16 +57,22 @@ def register(app: typer.Typer) -> None:
 
 def list_(
     options: Options,
-    status: Annotated[str | None, typer.Option(help="A status, such as queued, running, failed.")] = None,
-    type: Annotated[str | None, typer.Option(help="A task type.")] = None,
-    queue: Annotated[str | None, typer.Option(help="A queue.")] = None,
-    tag: Annotated[str | None, typer.Option(help="A tag.")] = None,
-    assigned_to: Annotated[str | None, typer.Option(help="Who it is assigned to.")] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUS", help="A status, such as queued, running, failed.")
+    ] = None,
+    type: Annotated[str | None, typer.Option(metavar="TYPE", help="A task type.")] = None,
+    queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="A queue.")] = None,
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="A tag.")] = None,
+    assigned_to: Annotated[str | None, typer.Option(metavar="NAME", help="Who it is assigned to.")] = None,
     priority: Annotated[Priority | None, typer.Option(help="A priority.")] = None,
-    created_after: Annotated[datetime | None, typer.Option(help="Local time.")] = None,
-    created_before: Annotated[datetime | None, typer.Option(help="Local time.")] = None,
-    q: Annotated[str | None, typer.Option(help="Words in the name or description.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    created_after: Annotated[
+        datetime | None, typer.Option(metavar="TIME", help="Local time, as 2026-01-31 or 2026-01-31T15:00:00.")
+    ] = None,
+    created_before: Annotated[
+        datetime | None, typer.Option(metavar="TIME", help="Local time, as 2026-01-31 or 2026-01-31T15:00:00.")
+    ] = None,
+    q: Annotated[str | None, typer.Option(metavar="WORDS", help="Words in the name or description.")] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many at most.")] = 50,
 ) -> None:
     """List tasks that match all filters, newest first."""
     found = options.client().tasks.list(
@@ -113,7 +122,7 @@ def explain(options: Options, task_id: TaskId) -> None:
 def logs(
     options: Options,
     task_id: TaskId,
-    attempt: Annotated[int | None, typer.Option(min=1, help="Which attempt; default: the latest.")] = None,
+    attempt: Annotated[int | None, typer.Option(min=1, metavar="N", help="Which attempt; default: the latest.")] = None,
 ) -> None:
     """Print what the handler logged in an attempt (with --json: one line each)."""
     client = options.client()
@@ -162,7 +171,7 @@ def execute(options: Options, task_id: TaskId) -> None:
 def approve(
     options: Options,
     task_id: TaskId,
-    notes: Annotated[str | None, typer.Option(help="Kept in the task's history.")] = None,
+    notes: Annotated[str | None, typer.Option(metavar="TEXT", help="Kept in the task's history.")] = None,
 ) -> None:
     """Release a task that waits for human review."""
     _act(options, lambda tasks: tasks.approve(task_id, notes))

@@ -1,0 +1,124 @@
+"""Answers in the shapes of the HTTP contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.integration.client.scripted import Answer, ScriptedApi
+
+ID = "019838a0-0000-7000-8000-000000000001"
+OTHER_ID = "019838a0-0000-7000-8000-000000000002"
+
+
+def task(status: str = "queued", task_id: str = ID, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": task_id,
+        "name": "echo",
+        "type": "echo",
+        "queue": "integration",
+        "priority": "normal",
+        "status": status,
+        "config": {"message": "hello"},
+        "attempt": 1,
+        "error_count": 0,
+        "last_error": None,
+        "result": {"message": "hello"} if status == "completed" else None,
+        "tags": [],
+        "metadata": {},
+        "created_at": "2026-11-21T10:00:00.123456+00:00",
+        "queued_at": "2026-11-21T10:00:00.123456+00:00",
+        "started_at": None,
+        "completed_at": None,
+        **fields,
+    }
+
+
+FAILED: dict[str, Any] = {"last_error": {"code": "echo_failed", "message": "told to fail", "details": {}}, "error_count": 4}
+EXECUTION = {
+    "id": "e1",
+    "task_id": ID,
+    "attempt": 1,
+    "status": "failed",
+    "queue": "integration",
+    "worker": "integration@host",
+    "started_at": "2026-11-21T10:00:00+00:00",
+    "ended_at": "2026-11-21T10:00:01+00:00",
+    "error": {"code": "echo_failed", "message": "told to fail", "details": {}},
+    "progress": None,
+}
+LINE = {
+    "sequence": 1,
+    "at": "2026-11-21T10:00:00+00:00",
+    "level": "info",
+    "message": "line 1\x1b[2J",
+    "fields": {"n": 1},
+}
+QUEUE = {
+    "name": "integration",
+    "depth": 3,
+    "running": 1,
+    "oldest_age_seconds": 1.5,
+    "workers": 1,
+    "paused": False,
+    "draining": False,
+    "in_flight": 1,
+    "finished_per_minute": 60.0,
+}
+LETTER = {
+    "id": "d1",
+    "task_id": ID,
+    "type": "echo",
+    "queue": "integration",
+    "code": "echo_failed",
+    "error": {"code": "echo_failed", "message": "told to fail", "details": {}},
+    "attempts": 4,
+    "created_at": "2026-11-21T10:00:00+00:00",
+}
+KEY = {"id": "k1", "name": "ci", "prefix": "te_abc", "scopes": ["read"], "created_at": "2026-11-21T10:00:00+00:00"}
+SECRET = {"name": "crm_token", "created_at": "2026-11-21T10:00:00+00:00", "updated_at": "2026-11-21T10:00:00+00:00"}
+TYPE = {
+    "type": "echo",
+    "queue": "integration",
+    "description": "Returns its input.",
+    "config_schema": {"type": "object"},
+    "output_schema": {"type": "object"},
+}
+EXPLANATION = {
+    "task_id": ID,
+    "status": "queued",
+    "summary": "no worker is alive on queue integration",
+    "blockers": [{"kind": "no_worker", "message": "queue integration has no live worker"}],
+    "position": 3,
+    "expected_start": None,
+}
+
+
+def page(*items: Any) -> Answer:
+    return Answer(200, {"items": list(items), "next_cursor": None})
+
+
+def lay_out_everything(api: ScriptedApi) -> None:
+    """Every route that the command line uses, with an answer that fits."""
+    api.on("POST", "/v1/tasks", Answer(201, task()))
+    api.on("POST", "/v1/tasks/batch", Answer(201, {"ids": [ID, OTHER_ID]}))
+    for task_id in (ID, OTHER_ID):
+        api.on("GET", f"/v1/tasks/{task_id}", Answer(200, task("completed", task_id)))
+    for verb in ("cancel", "retry", "pause", "resume", "execute", "approve", "reject"):
+        api.on("POST", f"/v1/tasks/{ID}/{verb}", Answer(200, task()))
+    api.on("GET", f"/v1/tasks/{ID}/explain", Answer(200, EXPLANATION))
+    api.on("GET", f"/v1/tasks/{ID}/executions", page(EXECUTION))
+    api.on("GET", "/v1/executions/e1/logs", page(LINE))
+    api.on("GET", "/v1/tasks", page(task(), task("failed", OTHER_ID, **FAILED)))
+    api.on("GET", "/v1/queues", page(QUEUE))
+    for queue in ("integration", "reporting"):
+        for verb in ("pause", "resume", "drain"):
+            api.on("POST", f"/v1/queues/{queue}/{verb}", Answer(200, QUEUE))
+    api.on("GET", "/v1/dead-letters", page(LETTER))
+    api.on("POST", "/v1/dead-letters/redrive", Answer(200, {"redriven": 2}))
+    api.on("GET", "/v1/api-keys", page(KEY))
+    api.on("POST", "/v1/api-keys", Answer(201, {**KEY, "key": "te_new"}))
+    api.on("DELETE", "/v1/api-keys/k1", Answer(204))
+    api.on("GET", "/v1/secrets", page(SECRET))
+    api.on("PUT", "/v1/secrets/crm_token", Answer(200, SECRET))
+    api.on("DELETE", "/v1/secrets/crm_token", Answer(204))
+    api.on("GET", "/v1/task-types", page(TYPE))
