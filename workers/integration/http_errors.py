@@ -104,7 +104,12 @@ def _translate(error: Exception, what: str) -> HandlerError | None:
 
 
 def _is_timeout(error: BaseException) -> bool:
-    return any(isinstance(item, urllib3.exceptions.TimeoutError | TimeoutError) for item in _causes(error))
+    # urllib3 derives NewConnectionError (refused, unresolved) from its timeout, for old callers' sake.
+    return any(
+        isinstance(item, urllib3.exceptions.TimeoutError | TimeoutError)
+        and not isinstance(item, urllib3.exceptions.NewConnectionError)
+        for item in _causes(error)
+    )
 
 
 def _reason(error: BaseException) -> str:
@@ -112,14 +117,14 @@ def _reason(error: BaseException) -> str:
     root = _causes(error)[-1]
     if isinstance(root, urllib3.exceptions.NameResolutionError):
         return "the name could not be resolved"
+    if isinstance(root, urllib3.exceptions.NewConnectionError):
+        return str(root).rpartition(": ")[2]
     if isinstance(root, urllib3.exceptions.ConnectTimeoutError):
         return "the connection timed out"
     if isinstance(root, urllib3.exceptions.ReadTimeoutError):
         return "the answer timed out"
     if isinstance(root, OSError) and root.strerror:
         return root.strerror
-    if isinstance(root, urllib3.exceptions.NewConnectionError):
-        return str(root).rpartition(": ")[2]
     return type(root).__name__
 
 

@@ -17,7 +17,7 @@ _SHORTEST = 4
 _TELLING = re.compile(
     r"(?i)(^|[^a-z])(api[-_]?key|key|.*token|.*secret|pass(word|wd)?|sig(nature)?|auth.*|credential.*|code|jwt)$"
 )
-_TELLING_HEADER = re.compile(r"(?i)auth|cookie|key|token|secret|password|signature")
+_TELLING_HEADER = re.compile(r"(?i)auth|cookie|(?<!idempotency-)key|token|secret|password|signature")
 
 
 class Redactor:
