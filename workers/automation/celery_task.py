@@ -22,8 +22,8 @@ from uuid import UUID
 import celery
 from celery.app import app_or_default
 from celery.app.trace import build_tracer
-from celery.app.utils import find_app
 from celery.exceptions import Ignore, Reject, Retry
+from celery.utils.imports import import_from_cwd, symbol_by_name
 from pydantic import AliasChoices, Field, JsonValue
 
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
@@ -115,7 +115,7 @@ def _load(path: str) -> celery.Celery:
     """Import the app and the modules of its tasks, leaving this worker's own app the current one."""
     own = app_or_default()
     try:
-        app = find_app(path)
+        app = symbol_by_name(path, imp=import_from_cwd)
         if not isinstance(app, celery.Celery):
             raise TypeError(f"it is a {type(app).__name__}, not a Celery app")
         app.finalize()
