@@ -64,4 +64,14 @@ def letter_listing(call: Call, query: DeadLetterQuery) -> Answer:
 @dead_letters.route("POST", "/v1/dead-letters/redrive", {200: Redriven})
 def redrive(call: Call, body: RedriveBody) -> Answer:
     """Queue the tasks of dead letters again, in bulk."""
-    return ok(letters.redrive(call.engine, call.caller, body.ids, body.type, body.queue, body.code, body.limit))
+    return ok(
+        letters.redrive(
+            call.engine,
+            call.caller,
+            ids=body.ids,
+            type=body.type,
+            queue=body.queue,
+            code=body.code,
+            limit=body.limit,
+        )
+    )

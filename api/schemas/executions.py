@@ -22,6 +22,7 @@ class Execution(Shape):
     worker: str
     started_at: datetime
     ended_at: datetime | None
+    duration_seconds: float | None
     progress: Any = Field(description="What the handler said last: `fraction` and `message`.")
     output: Any = Field(description="The result, if this attempt brought it.")
     error: ErrorInfo | None
@@ -34,6 +35,7 @@ class ExecutionList(Listing[Execution]):
 class LogLine(Shape):
     """A line that a handler wrote; `sequence` counts within the attempt."""
 
+    execution_id: UUID
     sequence: int
     at: datetime
     level: str
@@ -48,6 +50,7 @@ class LogList(Listing[LogLine]):
 class Step(Shape):
     """A recorded piece of an attempt."""
 
+    execution_id: UUID
     sequence: int
     name: str
     type: str

@@ -22,6 +22,7 @@ class Queue(Shape):
     running: int
     oldest_age_seconds: float | None = Field(description="How long the oldest has waited; null when none waits.")
     workers: int = Field(description="Live worker processes.")
+    slots: int = Field(description="Tasks that these run at the same time.")
     finished_per_minute: float
     paused: bool
     draining: bool
