@@ -55,7 +55,7 @@ def register(app: typer.Typer) -> None:
 def submit(
     options: Options,
     type: Annotated[
-        str | None, typer.Argument(metavar="[TYPE]", help="A task type; `taskengine types` lists them.")
+        str | None, typer.Argument(metavar="TYPE", help="A task type; `taskengine types` lists them.")
     ] = None,
     config: Annotated[
         str | None, typer.Option(metavar="JSON|@FILE|-", help="The type's own input: JSON, a file, or stdin.")
@@ -67,7 +67,9 @@ def submit(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Shown in lists; default: the type.")] = None,
-    priority: Annotated[Priority | None, typer.Option(help="Default: normal.")] = None,
+    priority: Annotated[
+        Priority | None, typer.Option(metavar="PRIORITY", help="low, normal (the default), high, urgent or critical.")
+    ] = None,
     queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="Default: the type's own queue.")] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="May be given several times.")] = None,
     idempotency_key: Annotated[

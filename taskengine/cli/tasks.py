@@ -64,7 +64,9 @@ def list_(
     queue: Annotated[str | None, typer.Option(metavar="QUEUE", help="A queue.")] = None,
     tag: Annotated[str | None, typer.Option(metavar="TAG", help="A tag.")] = None,
     assigned_to: Annotated[str | None, typer.Option(metavar="NAME", help="Who it is assigned to.")] = None,
-    priority: Annotated[Priority | None, typer.Option(help="A priority.")] = None,
+    priority: Annotated[
+        Priority | None, typer.Option(metavar="PRIORITY", help="low, normal, high, urgent or critical.")
+    ] = None,
     created_after: Annotated[
         datetime | None, typer.Option(metavar="TIME", help="Local time, as 2026-01-31 or 2026-01-31T15:00:00.")
     ] = None,

@@ -33,7 +33,10 @@ def task(status: str = "queued", task_id: str = ID, **fields: Any) -> dict[str, 
     }
 
 
-FAILED: dict[str, Any] = {"last_error": {"code": "echo_failed", "message": "told to fail", "details": {}}, "error_count": 4}
+FAILED: dict[str, Any] = {
+    "last_error": {"code": "echo_failed", "message": "told to fail", "details": {}},
+    "error_count": 4,
+}
 EXECUTION = {
     "id": "e1",
     "task_id": ID,
