@@ -15,17 +15,8 @@ from taskengine.store import dead_letters as store
 MAX_REDRIVE = 10_000
 
 
-def listing(
-    engine: Engine,
-    caller: Caller,
-    page: PageRequest,
-    *,
-    type: str | None = None,
-    queue: str | None = None,
-    code: str | None = None,
-) -> Page:
-    """Open dead letters, newest first."""
-    wanted = {"type": type, "queue": queue, "code": code}
+def listing(engine: Engine, caller: Caller, wanted: dict[str, str | None], page: PageRequest) -> Page:
+    """Open dead letters, newest first; ``wanted`` may narrow by ``type``, ``queue`` and ``code``."""
     after = cursors.decode_uuid(page.cursor)
     with engine.db.autocommit() as conn:
         rows = store.listing(conn, caller.organization_id, wanted, after, page.limit + 1)
@@ -35,7 +26,6 @@ def listing(
 def redrive(
     engine: Engine,
     caller: Caller,
-    *,
     ids: Sequence[UUID] | None = None,
     type: str | None = None,
     queue: str | None = None,

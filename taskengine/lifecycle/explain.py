@@ -107,7 +107,8 @@ def _expected_start(
 ) -> datetime | None:
     timed = [item["until"] for item in blockers if "until" in item]
     if len(timed) == len(blockers) and timed:
-        return max(timed)
+        latest: datetime = max(timed)
+        return latest
     if blockers or position is None:
         return None
     seconds = executions.typical_seconds(now.conn, caller.organization_id, now.row.type) or _GUESS_SECONDS

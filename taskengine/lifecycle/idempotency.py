@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from taskengine.domain.errors import IdempotencyConflict
 from taskengine.domain.task import Caller
 from taskengine.lifecycle.engine import Engine
-from taskengine.store import idempotency as store
+from taskengine.store import idempotency as rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def lookup(engine: Engine, caller: Caller, key: str, route: str, body_hash: byte
     A second request with the same key waits here for the first. IdempotencyConflict if the key was used otherwise.
     """
     with engine.db.begin() as conn:
-        row = store.lock_and_get(conn, caller.organization_id, key)
+        row = rows.lock_and_get(conn, caller.organization_id, key)
     if row is None:
         return None
     if row.route != route or row.body_hash != body_hash:
@@ -33,10 +33,10 @@ def lookup(engine: Engine, caller: Caller, key: str, route: str, body_hash: byte
     return StoredAnswer(row.status, row.headers, row.body)
 
 
-def store_answer(engine: Engine, caller: Caller, key: str, route: str, body_hash: bytes, answer: StoredAnswer) -> None:
+def store(engine: Engine, caller: Caller, key: str, route: str, body_hash: bytes, answer: StoredAnswer) -> None:
     """Keep an answer for a day, in the open transaction."""
     with engine.db.begin() as conn:
-        store.add(
+        rows.add(
             conn,
             {
                 "organization_id": caller.organization_id,

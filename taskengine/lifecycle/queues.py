@@ -28,7 +28,7 @@ def _overview(engine: Engine) -> list[dict[str, Any]]:
     return shown
 
 
-def listing(engine: Engine, caller: Caller) -> list[dict[str, Any]]:  # noqa: ARG001 - the figures are the installation's
+def listing(engine: Engine, caller: Caller | None) -> list[dict[str, Any]]:  # noqa: ARG001 - the figures are the installation's
     """Every queue: depth (waiting), in_flight (of these, sent to the broker), running, oldest age, live workers."""
     return _overview(engine)
 
