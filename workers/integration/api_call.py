@@ -53,6 +53,7 @@ class _Call:
     """What every part of one call needs."""
 
     ctx: Context
+    session: requests.Session
     config: ApiCallConfig
     limit: TimeLimit
     redact: Redactor
@@ -99,7 +100,7 @@ class ApiCall(Handler[ApiCallConfig]):
         redact = redactor_for(config)
         left = (ctx.deadline - datetime.now(UTC)).total_seconds()
         with time_limit(max(min(config.timeout / 1000, left), 0.001)) as limit:
-            answer = self._authorized(_Call(ctx, config, limit, redact))
+            answer = self._authorized(_Call(ctx, ctx.http(), config, limit, redact))
         with answer.body.file:
             return Succeeded(_output(ctx, config, answer, redact))
 
@@ -118,7 +119,7 @@ class ApiCall(Handler[ApiCallConfig]):
                     raise
                 self._tokens.drop(key)
                 call.ctx.log("the OAuth token was refused; asking for a new one")
-        token, seconds = fetch_token(call.ctx, call.ctx.http(), call.config, call.limit, call.redact)
+        token, seconds = fetch_token(call.ctx, call.session, call.config, call.limit, call.redact)
         self._tokens.put(key, token, seconds)
         return _exchange(call, bearer(token))
 
@@ -155,7 +156,7 @@ def _prepare(call: _Call, credentials: Credentials) -> requests.PreparedRequest:
     # UTF-8 as browsers and curl send it; requests would insist on latin-1.
     encoded = {name: value.encode() for name, value in headers.items()}
     request = requests.Request(config.api_method, url, headers=encoded, params=pairs, data=body)
-    return call.ctx.http().prepare_request(request)
+    return call.session.prepare_request(request)
 
 
 def _encode_payload(payload: JsonValue, headers: CaseInsensitiveDict[str]) -> bytes | None:
@@ -194,7 +195,7 @@ def _split_userinfo(url: str) -> tuple[str, str, str | None]:
 
 def _follow(call: _Call, request: requests.PreparedRequest) -> tuple[requests.Response, list[Redirect]]:
     """Send, and follow redirects one by one: each is counted, recorded, and leaves through the guarded client."""
-    session, most = call.ctx.http(), call.config.max_redirects
+    session, most = call.session, call.config.max_redirects
     redirects: list[Redirect] = []
     while True:
         call.limit.check()

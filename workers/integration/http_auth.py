@@ -154,13 +154,12 @@ def _read_token(response: requests.Response, body: Body, redact: Redactor) -> tu
         if status < 400:
             raise PermanentError("oauth_failed", message, details) from None
         raise status_error("oauth_failed", message, status, response.headers, details) from None
-    except (ValueError, TypeError, AttributeError):  # neither JSON nor a form
+    except (ValueError, TypeError, AttributeError):  # neither a JSON object nor a form
+        token = {}
+    access = token.get("access_token")
+    if status >= 400 or not isinstance(access, str) or not access:
         message = f"the token endpoint answered {status} without a token"
-        raise status_error("oauth_failed", message, status, response.headers, details) from None
-    if status >= 400:
-        message = f"the token endpoint answered {status}"
         raise status_error("oauth_failed", message, status, response.headers, details)
-    access = str(token["access_token"])
     redact.add(access)
     return access, _life_seconds(token.get("expires_in"))
 

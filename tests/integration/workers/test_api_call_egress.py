@@ -131,6 +131,32 @@ def test_the_next_address_is_tried_when_one_does_not_answer(
         assert call(open_peer.url(host="two.test")).body == "reached"
 
 
+def test_an_address_that_never_answers_times_out(
+    ctx: HandlerContext, call: Call, resolver: dict[str, list[list[str]]]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        # Connections that nobody accepts fill the backlog; the kernel then ignores the next one.
+        waiting = [socket.socket() for _ in range(4)]
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(("127.0.0.1", port))
+        try:
+            with pytest.raises(TransientError) as caught:
+                call(f"http://127.0.0.1:{port}/", timeout=300)
+        finally:
+            for sock in waiting:
+                sock.close()
+    assert caught.value.info.code == "http_timeout"
+
+
+@pytest.mark.parametrize("host", ["a..b.test", "x" * 64 + ".test"])
+def test_a_name_that_cannot_be_one_is_an_invalid_request(host: str, call: Call) -> None:
+    with pytest.raises(PermanentError) as caught:
+        call(f"http://{host}/")
+    assert caught.value.info.code == "invalid_request"
+
+
 def test_an_allowed_name_may_be_anywhere_but_only_at_its_port(
     open_peer: Peer, ctx: HandlerContext, call: Call, resolver: dict[str, list[list[str]]]
 ) -> None:

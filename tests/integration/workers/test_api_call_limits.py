@@ -61,6 +61,14 @@ def test_large_json_is_an_artifact_and_can_still_be_extracted_from(peer: Peer, c
     assert answer.extracted == {"next": 7}
 
 
+def test_an_extracted_value_that_the_record_cannot_hold_fails(peer: Peer, call: Call) -> None:
+    url = peer.route("/", lambda exchange: exchange.reply(200, b'{"a": "x\\u0000"}', content_type="application/json"))
+    assert call(url).body_kind == "artifact"
+    with pytest.raises(PermanentError) as caught:
+        call(url, extract={"a": "/a"})
+    assert caught.value.info.code == "extract_failed"
+
+
 @pytest.mark.parametrize("declared", [True, False])
 def test_a_body_over_the_limit_is_refused(declared: bool, peer: Peer, call: Call) -> None:
     def undeclared(exchange: Exchange) -> None:
