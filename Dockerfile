@@ -24,4 +24,4 @@ ENV TASKENGINE_HOME=/data TASKENGINE_HOST=0.0.0.0
 VOLUME /data
 EXPOSE 8000 5555
 
-CMD ["granian", "--interface=wsgi", "--host=0.0.0.0", "--port=8000", "--workers=1", "--blocking-threads=16", "--workers-kill-timeout=2", "--no-ws", "api.wsgi:app"]
+CMD ["granian", "--interface=wsgi", "--host=0.0.0.0", "--port=8000", "--workers=1", "--blocking-threads=16", "--workers-kill-timeout=2", "--log-level=error", "--no-ws", "api.wsgi:app"]

@@ -45,6 +45,7 @@ def _api(settings: Settings) -> Process:
         f"--workers={server.WORKERS}",
         f"--blocking-threads={settings.api_threads}",
         f"--workers-kill-timeout={server.KILL_TIMEOUT_SECONDS}",
+        f"--log-level={server.LOG_LEVEL}",
         "--no-ws",
         server.APP,
     )
@@ -52,7 +53,8 @@ def _api(settings: Settings) -> Process:
 
 
 def _celery(*options: str) -> tuple[str, ...]:
-    return ("celery", "-A", CELERY_APP, *options)
+    # Quiet: no banners; the one of `taskengine up` and the settings say it all.
+    return ("celery", "-q", "-A", CELERY_APP, *options)
 
 
 def _worker(settings: Settings, queue: str, size: int) -> Process:

@@ -10,11 +10,15 @@ fail() {
     exit 1
 }
 
-# Sets $python to a Python from 3.11 to 3.14.
+# Whether $1 is a Python from 3.11 to 3.14.
+fits() {
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null
+}
+
+# Sets $python to the first that fits: of the environment $1 if it stands, else of the machine.
 find_python() {
-    for name in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
-        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
-            python=$name
+    for python in "$1/bin/python" ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
+        if fits "$python"; then
             return
         fi
     done
@@ -24,6 +28,7 @@ find_python() {
 # make_environment FOLDER REQUIREMENTS [project]: an environment with these packages, and the project itself in place.
 make_environment() {
     folder=$1 requirements=$2
+    find_python "$folder"
     stamp=$folder/stamp-$(basename "$requirements")
     wanted=$("$python" -c '
 import hashlib, pathlib, sys
@@ -43,18 +48,19 @@ print(sys.version.split()[0], hashlib.sha256(files).hexdigest(), sys.argv[1])
     printf '%s\n' "$wanted" >"$stamp"
 }
 
-# Makes $folder a virtual environment unless it is one for this Python and place already; finds an installer for it.
+# Makes $folder a virtual environment, unless it is one; finds an installer for it.
 make_venv() {
-    made_for="$("$python" -V) $root"
-    if [ "$(cat "$folder/made-for" 2>/dev/null)" != "$made_for" ]; then
+    # An environment that was moved along with its project still points to the old place.
+    if ! fits "$folder/bin/python" || ! grep -qF "$folder" "$folder/bin/activate" 2>/dev/null; then
+        rm -rf "$folder"
+        find_python "$folder"
         say "making a virtual environment in $folder ($("$python" -V))"
         # Debian splits ensurepip off into python3-venv; without it, an environment is made with whatever is there.
-        "$python" -m venv --clear "$folder" >/dev/null 2>&1 ||
-            "$python" -m virtualenv --quiet --clear "$folder" >/dev/null 2>&1 ||
+        "$python" -m venv "$folder" >/dev/null 2>&1 ||
+            "$python" -m virtualenv --quiet "$folder" >/dev/null 2>&1 ||
             "$python" -m venv --clear --without-pip "$folder" >/dev/null 2>&1 ||
-            uv venv --quiet --clear --python "$python" "$folder" 2>/dev/null ||
+            uv venv --quiet --python "$python" "$folder" 2>/dev/null ||
             fail "cannot make a virtual environment: install it (Debian: apt-get install python3-venv)"
-        printf '%s\n' "$made_for" >"$folder/made-for"
     fi
     find_installer
 }

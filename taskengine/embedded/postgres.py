@@ -31,6 +31,7 @@ _TUNING = {
     # Nothing replicates from this server: less is written, and no sender processes are kept.
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_logical_replication_workers": "0",
     # The queries are short and use an index: compiling them costs more than running them.
     "jit": "off",
     "random_page_cost": "1.1",

@@ -105,6 +105,8 @@ class Stack:
         return settings.model_copy(update=added)
 
     def _start(self, supervisor: Supervisor) -> None:
+        if os.geteuid() == 0:
+            self._console.say("running as root; a normal user will do (only Postgres changes to another user)")
         self._start_servers(supervisor)
         self._note_running()
         key = self._prepare(supervisor)
@@ -183,6 +185,8 @@ def child_environment(settings: Settings) -> dict[str, str]:
     if search:
         environment["PYTHONPATH"] = os.pathsep.join(search)
     environment["PYTHONUNBUFFERED"] = "1"
+    # Said once by ourselves, and not in eight lines by each worker.
+    environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
     environment[f"{PREFIX}HOME"] = str(settings.home)
     environment[f"{PREFIX}REDIS_URL"] = settings.redis_url or ""
     environment[f"{PREFIX}DATABASE_URL"] = settings.database_url or ""

@@ -234,7 +234,7 @@ class Supervisor:
         self._crashes[spec.name] = crashes
         delay = restart_delay(crashes)
         self._due[spec.name] = (time.monotonic() + delay, spec)
-        self._console.say(f"{spec.name} starts again in {delay:.0f} s")
+        self._console.say(f"{spec.name} starts again in {delay:g} s")
 
     def _start_due(self) -> None:
         for name, (due, spec) in list(self._due.items()):
