@@ -74,7 +74,7 @@ def _through_the_api(options: Options) -> Iterator[Check]:
         yield from found
         # A single line means that it did not answer at all.
         if len(found) > 1:
-            yield from checks.queues(client, options.settings.worker_sizes())
+            yield from checks.queues(client)
         else:
             yield Check("beat and workers", State.unknown, "only the API can tell")
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _ADVICE = "Find out more: taskengine doctor"
 _NEXT_BY_CODE = {
     "invalid_transition": "See how it stands: taskengine tasks show ID",
-    "unknown_type": "List the task types: taskengine types",
     "idempotency_conflict": "Use another --idempotency-key, or send what was sent the first time.",
 }
 _NEXT_BY_STATUS = {
@@ -94,6 +93,8 @@ def _refusal(error: ApiError) -> Failure:
     exits = {401: Exit.denied, 403: Exit.denied, 404: Exit.not_found, 429: Exit.unreachable}
     fallback = Exit.unreachable if error.status >= 500 else Exit.refused
     advice = _NEXT_BY_CODE.get(error.code) or _NEXT_BY_STATUS.get(error.status)
+    if any(fault.type == "unknown_type" for fault in error.errors):
+        advice = "List the task types: taskengine types"
     if advice is None:
         later = error.status == 429 or error.status >= 500
         advice = _ADVICE if later else "Mend that and send it again."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,7 +27,19 @@ _ROWS = 15
 """More tasks than this are shown as counts."""
 
 
-def changes(client: Client, ids: Sequence[str], timeout: float | None) -> Iterator[Task]:
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A task as it stood when looked at, with the progress of its running attempt (None when it tells none)."""
+
+    task: Task
+    progress: Any
+
+    def mark(self) -> tuple[Any, ...]:
+        """What is a change when it differs."""
+        return self.task["status"], self.task["attempt"], self.progress
+
+
+def changes(client: Client, ids: Sequence[str], timeout: float | None) -> Iterator[Sight]:
     """Each task when first seen and at every change, until all are final.
 
     One request of a round is held back by the server until its task is final, which makes this quick without
@@ -43,10 +56,10 @@ def changes(client: Client, ids: Sequence[str], timeout: float | None) -> Iterat
         for position, task_id in enumerate(left[:_ROUND]):
             hold = _ROUND_SECONDS if position == 0 and task_id in seen else 0
             task = client.tasks.get(task_id, wait_seconds=hold if end is None else _within(hold, end))
-            mark = (task["status"], task["attempt"], task.get("progress"))
-            if seen.get(task_id) != mark:
-                seen[task_id] = mark
-                yield task
+            sight = Sight(task, _progress(client, task) if len(left) <= _ROWS else None)
+            if seen.get(task_id) != sight.mark():
+                seen[task_id] = sight.mark()
+                yield sight
             if task["status"] not in FINAL:
                 still_open.append(task_id)
         left = left[_ROUND:] + still_open
@@ -54,6 +67,13 @@ def changes(client: Client, ids: Sequence[str], timeout: float | None) -> Iterat
             raise _timed_out(left, len(set(ids)), timeout or 0)
         if still_open:
             time.sleep(max(0.0, _SHORTEST_ROUND_SECONDS - (time.monotonic() - started)))
+
+
+def _progress(client: Client, task: Task) -> Any:
+    if task["status"] != "running":
+        return None
+    newest = next(client.tasks.executions(task["id"], limit=1), None)
+    return newest and newest["progress"]
 
 
 def _within(seconds: float, end: float) -> float:
@@ -76,7 +96,7 @@ class Board:
     def __init__(self, total: int, *, silent: bool) -> None:
         self._total = total
         self._silent = silent
-        self._tasks: dict[str, Task] = {}
+        self._sights: dict[str, Sight] = {}
         self._live: Live | None = None
         self._counted = 0.0
 
@@ -95,26 +115,26 @@ class Board:
         if self._live:
             self._live.stop()
 
-    def update(self, task: Task) -> None:
+    def update(self, sight: Sight) -> None:
         """Show a task as it stands now."""
-        self._tasks[task["id"]] = task
+        self._sights[sight.task["id"]] = sight
         if self._silent:
             return
         if self._live:
             self._live.update(self._picture())
         elif self._total <= _ROWS:
-            output.note(f"{task['id']}  {_state(task)}")
+            output.note(f"{sight.task['id']}  {_state(sight)}")
         elif time.monotonic() > self._counted + _ROUND_SECONDS:
             self._counted = time.monotonic()
             output.note(self._counts())
 
     def tasks(self) -> list[Task]:
         """All tasks, in the order in which they were first seen."""
-        return list(self._tasks.values())
+        return [sight.task for sight in self._sights.values()]
 
     def _counts(self) -> str:
-        counts = Counter(task["status"] for task in self._tasks.values())
-        waiting = self._total - len(self._tasks)
+        counts = Counter(sight.task["status"] for sight in self._sights.values())
+        waiting = self._total - len(self._sights)
         parts = [f"{count} {status}" for status, count in sorted(counts.items())]
         return f"{self._total} tasks: " + ", ".join(parts + ([f"{waiting} not looked at yet"] if waiting else []))
 
@@ -123,20 +143,23 @@ class Board:
 
         if self._total > _ROWS:
             return Text(self._counts())
-        lines = [
-            output.cell(f"{task['id']}  {task['name']}  ") + Text(_state(task), output.STYLES.get(task["status"], ""))
-            for task in self._tasks.values()
-        ]
-        return Text("\n").join(lines)
+        return Text("\n").join(
+            output.cell(f"{sight.task['id']}  {sight.task['name']}  ")
+            + Text(_state(sight), output.STYLES.get(sight.task["status"], ""))
+            for sight in self._sights.values()
+        )
 
 
-def _state(task: Task) -> str:
-    attempt = f", attempt {task['attempt']}" if task["attempt"] > 1 else ""
-    progress = task.get("progress")
-    if isinstance(progress, dict) and isinstance(progress.get("fraction"), int | float):
-        attempt += f", {progress['fraction']:.0%} {progress.get('message') or ''}".rstrip()
-    reason = output.reason(task["last_error"]) if task["status"] in ("failed", "retrying") else ""
-    return f"{task['status']}{attempt}{': ' if reason else ''}{reason}"
+def _state(sight: Sight) -> str:
+    task, progress = sight.task, sight.progress
+    parts = [task["status"]]
+    if task["attempt"] > 1:
+        parts.append(f"attempt {task['attempt']}")
+    if isinstance(progress, dict):
+        parts.append(f"{progress['fraction']:.0%} {progress.get('message') or ''}".rstrip())
+    if task["status"] in ("failed", "retrying") and task["last_error"]:
+        parts.append(output.reason(task["last_error"]))
+    return ", ".join(parts)
 
 
 def verdict(tasks: Sequence[Task]) -> Exit:

@@ -97,7 +97,7 @@ def redrive(
     type: Type = None,
     queue: OfQueue = None,
     code: Code = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many at most.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="How many at most.")] = 10_000,
     all_: Annotated[bool, typer.Option("--all", help="All of them, when nothing else is named.")] = False,
 ) -> None:
     """Queue dead tasks again: by id, by filter, or all."""
@@ -108,3 +108,5 @@ def redrive(
         output.emit({"redriven": count})
     else:
         output.text(f"{count} tasks queued again")
+        if count == limit:
+            output.note("There may be more: run it again for the rest.")

@@ -114,23 +114,23 @@ def watch(
 ) -> None:
     """Follow tasks until they are final.
 
-    With --json, each change is one line: the task as it stands then.
+    With --json, each change is one line: the task as it stands then, with its `progress`.
     """
     client = options.client(patient=True)
     if not options.json:
         _finish(options, _followed(options, client, task_id, timeout), single=len(task_id) == 1)
         return
     last: dict[str, Task] = {}
-    for task in follow.changes(client, task_id, timeout):
-        last[task["id"]] = task
-        output.emit_line(task)
+    for sight in follow.changes(client, task_id, timeout):
+        last[sight.task["id"]] = sight.task
+        output.emit_line({**sight.task, "progress": sight.progress})
     raise typer.Exit(follow.verdict(list(last.values())))
 
 
 def _followed(options: Options, client: Client, ids: list[str], timeout: float | None) -> list[Task]:
     with follow.Board(len(set(ids)), silent=options.json) as board:
-        for task in follow.changes(client, ids, timeout):
-            board.update(task)
+        for sight in follow.changes(client, ids, timeout):
+            board.update(sight)
     return board.tasks()
 
 

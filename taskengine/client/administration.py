@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 from uuid import UUID
 
-from taskengine.client.models import ApiKey, Scope, Secret, Time
+from taskengine.client.models import ApiKey, NewApiKey, Scope, Secret, Time
 from taskengine.client.tasks import segment
 from taskengine.client.transport import Transport
 
@@ -38,12 +38,12 @@ class ApiKeys:
 
     def create(
         self, name: str, scopes: Sequence[Scope] = ("read", "write"), *, expires_at: Time | None = None
-    ) -> ApiKey:
+    ) -> NewApiKey:
         """Make a key; ``key`` in the answer is shown this one time."""
         body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
         if expires_at is not None:
             body["expires_at"] = expires_at
-        return cast("ApiKey", self._http.call("POST", "/v1/api-keys", body=body))
+        return cast("NewApiKey", self._http.call("POST", "/v1/api-keys", body=body))
 
     def list(self, *, limit: int | None = None) -> Iterator[ApiKey]:
         """All keys, without the keys themselves."""

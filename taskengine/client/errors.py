@@ -32,7 +32,8 @@ class FieldError:
     type: str
 
     def __str__(self) -> str:
-        path = ".".join(str(part) for part in self.loc)
+        parts = self.loc[1:] if self.loc[:1] == ("body",) else self.loc
+        path = ".".join(str(part) for part in parts)
         return f"{path}: {self.msg}" if path else self.msg
 
 

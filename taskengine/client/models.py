@@ -7,7 +7,7 @@ times RFC 3339 text in UTC (``datetime.fromisoformat`` reads them).
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, TypedDict
 
 Priority = Literal["low", "normal", "high", "urgent", "critical"]
 Scope = Literal["read", "write", "admin"]
@@ -76,33 +76,56 @@ class ErrorInfo(TypedDict):
 
 
 class Task(TypedDict):
-    """A task as it stands."""
+    """A task as it stands. Credentials in ``config`` read ``***``; ``attempt`` counts the attempts begun so far."""
 
     id: str
+    key: str | None
     name: str
     type: str
-    status: str
     queue: str
-    priority: str
+    status: str
+    priority: Priority
+    urgency: str
     config: dict[str, Any]
+    description: str | None
+    assigned_to_bot: bool
+    assigned_to: str | None
+    execution_type: str
+    requires_human_review: bool
+    review: dict[str, Any] | None
+    scheduled_for: str | None
+    deadline: str | None
+    expires_at: str | None
+    depends_on: list[str]
+    max_retries: int
+    retry: dict[str, Any]
+    timeout_seconds: float | None
+    tags: list[str]
+    metadata: dict[str, Any]
+    resource_requirements: dict[str, float] | None
+    input_schema: dict[str, Any] | None
+    output_schema: dict[str, Any] | None
     attempt: int
     error_count: int
     last_error: ErrorInfo | None
     result: Any
-    tags: list[str]
-    metadata: dict[str, Any]
+    created_by: str
     created_at: str
+    updated_at: str
     queued_at: str | None
     started_at: str | None
     completed_at: str | None
-    scheduled_for: NotRequired[str | None]
-    depends_on: NotRequired[list[str]]
-    max_retries: NotRequired[int]
-    key: NotRequired[str | None]
+    run_at: str | None
+    cancel_requested_at: str | None
+    cancel_reason: str | None
+    run_id: str | None
+    group_id: str | None
+    parent_id: str | None
+    sequence_num: int | None
 
 
 class Execution(TypedDict):
-    """One attempt at a task. ``progress`` is what the handler said last."""
+    """One attempt at a task. ``progress`` is what the handler said last, ``{"fraction", "message"}``."""
 
     id: str
     task_id: str
@@ -112,41 +135,47 @@ class Execution(TypedDict):
     worker: str
     started_at: str
     ended_at: str | None
-    error: ErrorInfo | None
+    duration_seconds: float | None
     progress: Any
+    output: Any
+    error: ErrorInfo | None
 
 
 class LogLine(TypedDict):
     """A line that a handler wrote; ``sequence`` counts within the attempt."""
 
+    execution_id: str
     sequence: int
     at: str
     level: str
     message: str
-    fields: NotRequired[dict[str, Any] | None]
+    fields: dict[str, Any] | None
 
 
 class Step(TypedDict):
     """A recorded piece of an attempt; ``sequence`` counts within the attempt."""
 
+    execution_id: str
     sequence: int
     name: str
     type: str
     status: str
     started_at: str
     ended_at: str
-    result: NotRequired[Any]
-    error: NotRequired[ErrorInfo | None]
+    result: Any
+    error: ErrorInfo | None
 
 
 class Event(TypedDict):
     """An entry of a task's audit trail."""
 
+    id: int
+    task_id: str
     type: str
     from_status: str | None
     to_status: str
     attempt: int
-    data: NotRequired[dict[str, Any] | None]
+    data: dict[str, Any] | None
     created_at: str
 
 
@@ -154,9 +183,13 @@ class Artifact(TypedDict):
     """A file that an attempt stored."""
 
     id: str
+    task_id: str
+    execution_id: str
     name: str
     content_type: str
     size_bytes: int
+    sha256: str
+    created_at: str
 
 
 class Blocker(TypedDict):
@@ -178,17 +211,18 @@ class Explanation(TypedDict):
 
 
 class Queue(TypedDict):
-    """A worker queue. ``workers`` counts live ones; ``oldest_age_seconds`` is None when nothing waits."""
+    """A worker queue. ``in_flight`` of ``depth`` are with the broker; ``workers`` counts live processes."""
 
     name: str
     depth: int
+    in_flight: int
     running: int
     oldest_age_seconds: float | None
     workers: int
+    slots: int
+    finished_per_minute: float
     paused: bool
     draining: bool
-    in_flight: int
-    finished_per_minute: float
 
 
 class DeadLetter(TypedDict):
@@ -196,6 +230,7 @@ class DeadLetter(TypedDict):
 
     id: str
     task_id: str
+    name: str
     type: str
     queue: str
     code: str
@@ -208,20 +243,26 @@ class Secret(TypedDict):
     """A stored secret's name and times; the value is never read back."""
 
     name: str
-    created_at: NotRequired[str]
-    updated_at: NotRequired[str]
+    created_at: str
+    updated_at: str
 
 
 class ApiKey(TypedDict):
-    """An API key; ``key`` is the key itself, in the answer to its creation only."""
+    """An API key without the key itself; ``prefix`` is its first characters."""
 
     id: str
     name: str
-    scopes: list[str]
-    created_at: NotRequired[str]
-    expires_at: NotRequired[str | None]
-    revoked_at: NotRequired[str | None]
-    key: NotRequired[str]
+    prefix: str
+    scopes: list[Scope]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class NewApiKey(ApiKey):
+    """A new API key with the key, which is shown this once."""
+
+    key: str
 
 
 class TaskType(TypedDict):
@@ -230,8 +271,10 @@ class TaskType(TypedDict):
     type: str
     queue: str
     description: str
+    timeout_seconds: float
     config_schema: dict[str, Any]
     output_schema: dict[str, Any]
+    example: dict[str, Any]
 
 
 class Check(TypedDict):

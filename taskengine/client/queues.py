@@ -10,6 +10,9 @@ from taskengine.client.models import DeadLetter, Queue
 from taskengine.client.tasks import segment
 from taskengine.client.transport import Transport
 
+MOST_REDRIVEN = 10_000
+"""What the API redrives in one request."""
+
 
 class Queues:
     """The verbs of ``/v1/queues``. Pausing, resuming and draining need a key with the scope admin."""
@@ -61,9 +64,9 @@ class DeadLetters:
         type: str | None = None,
         queue: str | None = None,
         code: str | None = None,
-        limit: int | None = None,
+        limit: int = MOST_REDRIVEN,
     ) -> int:
-        """Queue those tasks again, by id or by filter; returns how many."""
+        """Queue those tasks again, oldest first; returns how many. They must fit everything that is given."""
         wanted = {
             "ids": None if ids is None else [str(item) for item in ids],
             "type": type,

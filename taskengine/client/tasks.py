@@ -79,7 +79,7 @@ class Tasks:
     def list(
         self,
         *,
-        status: str | None = None,
+        status: str | Sequence[str] | None = None,
         type: str | None = None,
         queue: str | None = None,
         tag: str | None = None,
@@ -93,7 +93,8 @@ class Tasks:
     ) -> Iterator[Task]:
         """Tasks that match all filters, newest first, fetched page by page as they are consumed.
 
-        ``q`` searches names and descriptions; ``limit`` bounds the whole, None goes on to the last.
+        Of several statuses, any counts; ``q`` searches names and descriptions; ``limit`` bounds the whole, None goes
+        on to the last.
         """
         filters = {
             "status": status,

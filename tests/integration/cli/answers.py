@@ -62,6 +62,7 @@ QUEUE = {
     "running": 1,
     "oldest_age_seconds": 1.5,
     "workers": 1,
+    "slots": 2,
     "paused": False,
     "draining": False,
     "in_flight": 1,

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.answers import FAILED, ID, OTHER_ID, lay_out_everything, page, task
+from tests.integration.cli.answers import EXECUTION, FAILED, ID, OTHER_ID, lay_out_everything, page, task
 from tests.integration.cli.conftest import Run
 from tests.integration.client.scripted import DROP, Answer, ScriptedApi, problem
+
+UNKNOWN_TYPE = {"loc": ["body", "type"], "msg": "there is no task type ecko", "type": "unknown_type"}
 
 
 @pytest.fixture(autouse=True)
@@ -133,7 +135,8 @@ def test_a_batch_that_is_no_list_is_refused(run: Run, tmp_path: Path) -> None:
 
 
 def test_waiting_shows_each_change_and_ends_with_the_result(run: Run, api: ScriptedApi) -> None:
-    running = task("running", progress={"fraction": 0.5, "message": "half"})
+    running = task("running")
+    api.on("GET", f"/v1/tasks/{ID}/executions", page({**EXECUTION, "progress": {"fraction": 0.5, "message": "half"}}))
     api.on("GET", f"/v1/tasks/{ID}", Answer(200, task()), Answer(200, running), Answer(200, task("completed")))
     result = run("submit", "echo", "--wait")
     assert result.exit_code == 0
@@ -145,7 +148,7 @@ def test_a_failed_task_is_code_1_with_its_reason(run: Run, api: ScriptedApi) -> 
     api.on("GET", f"/v1/tasks/{ID}", Answer(200, task("failed", attempt=4, **FAILED)))
     result = run("watch", ID)
     assert result.exit_code == 1
-    assert f"{ID}  failed, attempt 4: echo_failed: told to fail" in result.stderr
+    assert f"{ID}  failed, attempt 4, echo_failed: told to fail" in result.stderr
     assert f"taskengine tasks logs {ID}" in result.stderr
     as_json = run("submit", "echo", "--wait", "--json")
     assert as_json.exit_code == 1
@@ -200,7 +203,7 @@ def test_many_tasks_are_shown_as_counts(run: Run, api: ScriptedApi, tmp_path: Pa
         (problem(404, "not_found", "no such task"), 3, "tasks list"),
         (problem(409, "invalid_transition", "it is final", allowed=[]), 4, "tasks show"),
         (problem(409, "conflict", "paused"), 4, "Mend that"),
-        (problem(422, "unknown_type", "unknown type"), 4, "taskengine types"),
+        (problem(422, "invalid_input", "wrong", errors=[UNKNOWN_TYPE]), 4, "taskengine types"),
         (problem(500, "internal", "boom"), 6, "taskengine doctor"),
         (problem(503, "unavailable", "the database is away"), 6, "taskengine doctor"),
         (DROP, 6, "taskengine up"),
@@ -221,7 +224,7 @@ def test_each_kind_of_error_has_its_code_and_says_what_to_do(
 
 
 def test_field_errors_are_printed_a_line_each(run: Run, api: ScriptedApi) -> None:
-    faults = [{"loc": ["config", "url"], "msg": "is no URL", "type": "url"}]
+    faults = [{"loc": ["body", "config", "url"], "msg": "is no URL", "type": "url"}]
     api.on("POST", "/v1/tasks", problem(422, "invalid_input", "the config does not fit", errors=faults))
     assert "  config.url: is no URL\n" in run("submit", "echo").stderr
     error = json.loads(run("submit", "echo", "--json").stderr)["error"]
@@ -298,9 +301,10 @@ def test_dead_letters_are_listed_and_redriven(run: Run, api: ScriptedApi) -> Non
     assert "told to fail" in run("dead-letters", "list").stdout
     assert json.loads(run("dead-letters", "list", "--json").stdout)["items"][0]["id"] == "d1"
     assert "2 tasks queued again" in run("dead-letters", "redrive", "d1", "d2").stdout
-    assert api.asked[-1].body == {"ids": ["d1", "d2"]}
+    assert api.asked[-1].body == {"ids": ["d1", "d2"], "limit": 10_000}
+    assert "run it again" in run("dead-letters", "redrive", "--all", "--limit", "2").stderr
     assert json.loads(run("dead-letters", "redrive", "--all", "--json").stdout) == {"redriven": 2}
-    assert api.asked[-1].body == {}
+    assert api.asked[-1].body == {"limit": 10_000}
 
 
 def test_a_new_key_stands_alone_on_stdout(run: Run, api: ScriptedApi) -> None:

@@ -145,7 +145,7 @@ def test_redriving_sends_the_filter_only(api: ScriptedApi, client: Client) -> No
     assert client.dead_letters.redrive(queue="integration", limit=10) == 7
     assert api.asked[0].body == {"queue": "integration", "limit": 10}
     client.dead_letters.redrive(["1"])
-    assert api.asked[1].body == {"ids": ["1"]}
+    assert api.asked[1].body == {"ids": ["1"], "limit": 10_000}
 
 
 def test_deletions_take_an_empty_answer(api: ScriptedApi, client: Client) -> None:
