@@ -15,9 +15,9 @@ fits() {
     "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null
 }
 
-# Sets $python to the first that fits: of the environment $1 if it stands, else of the machine.
+# Sets $python to the machine's first that fits.
 find_python() {
-    for python in "$1/bin/python" ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
+    for python in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
         if fits "$python"; then
             return
         fi
@@ -28,16 +28,11 @@ find_python() {
 # make_environment FOLDER REQUIREMENTS [project]: an environment with these packages, and the project itself in place.
 make_environment() {
     folder=$1 requirements=$2
-    find_python "$folder"
     stamp=$folder/stamp-$(basename "$requirements")
-    wanted=$("$python" -c '
-import hashlib, pathlib, sys
-files = b"".join(pathlib.Path(name).read_bytes() for name in sys.argv[2:])
-print(sys.version.split()[0], hashlib.sha256(files).hexdigest(), sys.argv[1])
-' "$root" "$requirements" "$root/pyproject.toml")
-    if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+    if [ "$(cat "$stamp" 2>/dev/null)" = "$(stamp_text)" ]; then
         return
     fi
+    find_python
     make_venv
     say "installing $(grep -c '^[a-z].*==' "$requirements") locked packages; the first time takes a minute or two"
     install --require-hashes --requirement "$requirements" ||
@@ -45,7 +40,16 @@ print(sys.version.split()[0], hashlib.sha256(files).hexdigest(), sys.argv[1])
     if [ "${3:-}" = project ]; then
         install --quiet --no-deps --no-build-isolation --editable "$root" || fail "the project could not be installed"
     fi
-    printf '%s\n' "$wanted" >"$stamp"
+    stamp_text >"$stamp"
+}
+
+# Prints what the environment in $folder should be made of; nothing while it does not stand.
+stamp_text() {
+    "$folder/bin/python" -c '
+import hashlib, pathlib, sys
+files = b"".join(pathlib.Path(name).read_bytes() for name in sys.argv[2:])
+print(sys.version.split()[0], hashlib.sha256(files).hexdigest(), sys.argv[1])
+' "$root" "$requirements" "$root/pyproject.toml" 2>/dev/null || echo none
 }
 
 # Makes $folder a virtual environment, unless it is one; finds an installer for it.
@@ -53,7 +57,6 @@ make_venv() {
     # An environment that was moved along with its project still points to the old place.
     if ! fits "$folder/bin/python" || ! grep -qF "$folder" "$folder/bin/activate" 2>/dev/null; then
         rm -rf "$folder"
-        find_python "$folder"
         say "making a virtual environment in $folder ($("$python" -V))"
         # Debian splits ensurepip off into python3-venv; without it, an environment is made with whatever is there.
         "$python" -m venv "$folder" >/dev/null 2>&1 ||
