@@ -11,20 +11,21 @@ from taskengine.store.database import Rows
 
 _OVERVIEW = text(
     """
-    SELECT name,
+    SELECT wanted.name,
         coalesce(q.paused, false) AS paused, coalesce(q.draining, false) AS draining, q.canary_sent_at, q.canary_at,
-        (SELECT count(*) FROM outbox o WHERE o.queue = name) AS depth,
-        (SELECT count(*) FROM outbox o WHERE o.queue = name AND o.published_at IS NOT NULL) AS in_flight,
-        (SELECT extract(epoch FROM now() - o.enqueued_at) FROM outbox o WHERE o.queue = name
+        (SELECT count(*) FROM outbox o WHERE o.queue = wanted.name) AS depth,
+        (SELECT count(*) FROM outbox o WHERE o.queue = wanted.name AND o.published_at IS NOT NULL) AS in_flight,
+        (SELECT extract(epoch FROM now() - o.enqueued_at) FROM outbox o WHERE o.queue = wanted.name
             ORDER BY o.enqueued_at LIMIT 1) AS oldest_age_seconds,
-        (SELECT count(*) FROM executions e WHERE e.status = 'running' AND e.queue = name) AS running,
-        (SELECT count(*) FROM workers w WHERE w.queue = name
+        (SELECT count(*) FROM executions e WHERE e.status = 'running' AND e.queue = wanted.name) AS running,
+        (SELECT count(*) FROM workers w WHERE w.queue = wanted.name
             AND w.seen_at > now() - make_interval(secs => :alive)) AS workers,
-        (SELECT coalesce(sum(w.pool_size), 0) FROM workers w WHERE w.queue = name
+        (SELECT coalesce(sum(w.pool_size), 0) FROM workers w WHERE w.queue = wanted.name
             AND w.seen_at > now() - make_interval(secs => :alive)) AS slots,
         (SELECT count(*) FROM tasks t WHERE t.completed_at > now() - interval '1 minute'
-            AND t.queue = name) AS finished_per_minute
-    FROM unnest(CAST(:names AS text[])) AS name LEFT JOIN queues q USING (name)
+            AND t.queue = wanted.name) AS finished_per_minute
+    FROM unnest(CAST(:names AS text[])) AS wanted(name)
+    LEFT JOIN queues q ON q.name = wanted.name
     """
 )
 
