@@ -1,0 +1,112 @@
+"""The codes that ``last_error`` and an execution's ``error`` can carry, with what each means.
+
+A test reads the code base and holds this table to it: a code that is raised but not listed fails, and so does one
+that is listed and no longer raised.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ("taskengine/lifecycle", "taskengine/delivery", "taskengine/domain", "workers")
+_CLASSES = {"TransientError": True, "PermanentError": False}
+_CARRIERS = ("ErrorInfo", "status_error", "kind", "super().__init__")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One code: where it comes from, whether the task is tried again, and what it means."""
+
+    source: str
+    retried: str
+    meaning: str
+
+
+def _engine(retried: str, meaning: str) -> Code:
+    return Code("engine", retried, meaning)
+
+
+def _call(retried: str, meaning: str) -> Code:
+    return Code("api_call", retried, meaning)
+
+
+def _celery(retried: str, meaning: str) -> Code:
+    return Code("celery_task", retried, meaning)
+
+
+YES, NO, BY_STATUS = "yes", "no", "by status"
+
+CODES: dict[str, Code] = {
+    "artifact_not_stored": _engine(NO, "The disk refused a file of the attempt."),
+    "cancelled": _engine(
+        NO, "Somebody cancelled the task while it ran; the execution carries it, the task is `cancelled`."
+    ),
+    "exception": _engine(YES, "The handler raised something of its own; `details.traceback` has the end of the trace."),
+    "expired": _engine(NO, "`expires_at` passed before the task started; the task is `cancelled`."),
+    "invalid_config": _engine(NO, "The config does not fit once its templates are rendered."),
+    "invalid_output": _engine(NO, "The result does not meet the task's `output_schema`."),
+    "result_not_json": Code("engine, celery_task", NO, "The result cannot be stored as JSON."),
+    "result_too_large": _engine(NO, "The result exceeds `TASKENGINE_MAX_RESULT_BYTES`."),
+    "template_error": _engine(NO, "A template names something unknown or cannot be rendered; the message names it."),
+    "timeout": _engine(YES, "The attempt's time limit passed; the execution is `timed_out`."),
+    "unknown_secret": _engine(NO, "The config names a secret that the organization does not have."),
+    "unknown_type": _engine(YES, "The worker lacks the package that brings this task type."),
+    "upstream_failed": _engine(
+        NO, "A task that this one depends on failed, or was cancelled or skipped; the task is `skipped`."
+    ),
+    "worker_lost": _engine(YES, "The worker fell silent; limited by `TASKENGINE_LOST_LIMIT`, not by `max_retries`."),
+    "wrong_encryption_key": _engine(NO, "A stored credential was encrypted with another key."),
+    "rate_limited": Code("any", YES, "The other side asked to wait; the next attempt comes no sooner than it said."),
+    "echo_failed": Code("echo", YES, "`failTimes` told it to fail."),
+    "http_status": _call(BY_STATUS, "The status is not an expected one. 408, 425, 429 and 5xx are tried again."),
+    "http_timeout": _call(YES, "No complete answer within `timeout`."),
+    "http_connection": _call(YES, "Lookup, connection, TLS or transfer failed."),
+    "egress_refused": _call(NO, "The target's address is private and `TASKENGINE_EGRESS_ALLOW` does not name it."),
+    "invalid_request": _call(NO, "The request cannot be sent as it is: URL, header, redirect to another scheme."),
+    "too_many_redirects": _call(NO, "More redirects than `maxRedirects`."),
+    "response_too_large": _call(NO, "The body exceeds `maxResponseBytes`."),
+    "bad_response": _call(NO, "The body is not what its content type says."),
+    "extract_failed": _call(NO, "A JSON pointer of `extract` points to nothing."),
+    "oauth_failed": _call(BY_STATUS, "The token endpoint refused, or answered without a token."),
+    "interrupted": _call(YES, "The attempt was told to stop while the body was read."),
+    "celery_app_unavailable": _celery(NO, "`TASKENGINE_CELERY_APP` is not set, or the app cannot be imported."),
+    "unknown_celery_task": _celery(NO, "The app has no task of that name; the message names close ones."),
+    "bad_arguments": _celery(NO, "The arguments do not fit the task's signature."),
+    "celery_task_failed": _celery(NO, "The task raised; `details` holds the exception and the end of the trace."),
+    "celery_retry": _celery(YES, "The task asked for a retry (`self.retry`, `autoretry_for`)."),
+    "celery_rejected": Code(
+        "celery_task", "as asked", "The task raised `Reject`; tried again where it asked for `requeue`."
+    ),
+}
+
+
+def raised() -> dict[str, set[str]]:
+    """Every code that the code base raises, with what the raising class says about retries (empty: nothing)."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for folder in SOURCES:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for code, retried in _codes(ast.parse(path.read_text())):
+                found[code] |= {retried} if retried else set()
+    return dict(found)
+
+
+def _codes(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """A code is the first argument of an error's constructor, or ``"code"`` of a literal error document."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args:
+            name, first = ast.unparse(node.func), node.args[0]
+            if (
+                isinstance(first, ast.Constant)
+                and isinstance(first.value, str)
+                and (name in _CLASSES or name in _CARRIERS)
+            ):
+                yield first.value, {True: YES, False: NO, None: ""}[_CLASSES.get(name)]
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
+                    yield str(value.value), ""
