@@ -47,7 +47,7 @@ def _wait(call: Call, query: WaitQuery, answer: Answer) -> Answer:
         return answer
     task_id = UUID(orjson.loads(answer.body)["id"])
     try:
-        task = waiting.wait(call.engine, call.caller, task_id, query.wait)
+        task = waiting.wait(call.engine, call.caller, task_id, query.wait, fresh=True)
     except NotFound:
         return answer
     return Answer(dump(task), answer.status, answer.headers)
@@ -60,8 +60,8 @@ def create(call: Call, body: TaskSpec, query: WaitQuery) -> Answer:  # noqa: ARG
     It is stored before the answer, and runs as soon as nothing stands in its way.
     """
     with _places(()):
-        [task_id] = submit.submit(call.engine, call.caller, [body])
-    return created(reading.task(call.engine, call.caller, task_id), f"/v1/tasks/{task_id}")
+        task = submit.create(call.engine, call.caller, body)
+    return created(task, f"/v1/tasks/{task['id']}")
 
 
 def _parse_batch(data: Any) -> TaskBatch:

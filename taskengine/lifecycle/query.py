@@ -23,7 +23,11 @@ _PRIORITIES = {int(priority): priority.name for priority in Priority}
 
 def shown(row: Any) -> dict[str, Any]:
     """A stored task as the HTTP contract shows it: names for numbers, credentials masked."""
-    task = dict(row._mapping)
+    return presented(dict(row._mapping))
+
+
+def presented(task: dict[str, Any]) -> dict[str, Any]:
+    """:func:`shown` for a task that is a dictionary already; it is changed in place."""
     task["config"] = credentials.mask(task["config"])
     task["priority"] = _PRIORITIES[task["priority"]]
     task["urgency"] = "urgent" if task["urgency"] else "normal"

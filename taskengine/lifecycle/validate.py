@@ -105,6 +105,7 @@ def _row(engine: Engine, caller: Caller, place: int, spec: TaskSpec, errors: lis
         "input_schema": spec.input_schema,
         "output_schema": spec.output_schema,
         "waiting_on": 0,
+        "has_dependents": False,
         "last_error": None,
         "created_by": caller.name,
     }

@@ -48,14 +48,6 @@ def set_mode(conn: Connection, name: str, *, paused: bool, draining: bool) -> No
     conn.execute(_SET, {"name": name, "paused": paused, "draining": draining})
 
 
-_DRAINING = text("SELECT name FROM queues WHERE draining AND name = ANY(CAST(:names AS text[]))")
-
-
-def draining(conn: Connection, names: Sequence[str]) -> set[str]:
-    """Those of ``names`` that accept nothing new."""
-    return {row.name for row in conn.execute(_DRAINING, {"names": list(names)})}
-
-
 _SEEN = text(
     """
     INSERT INTO workers (name, queue, pool_size, started_at, seen_at) VALUES (:name, :queue, :pool_size, now(), now())

@@ -121,6 +121,8 @@ tasks = Table(
     Column("output_schema", JSON),
     Column("triggered", Boolean, nullable=False),
     Column("waiting_on", Integer, nullable=False),
+    # Set by whoever adds an edge to this task, so that an end that waits for that writer's lock sees it.
+    Column("has_dependents", Boolean, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("error_count", Integer, nullable=False),
     Column("lost_count", Integer, nullable=False),

@@ -15,7 +15,7 @@ from taskengine.store.tables import task_dependencies, tasks
 
 # created_at is the database's clock, the id the API's: the id range only helps the index, with this much slack.
 _CLOCK_SLACK = timedelta(hours=1)
-_NOT_SHOWN = {"organization_id", "light", "triggered", "waiting_on", "lost_count"}
+_NOT_SHOWN = {"organization_id", "light", "triggered", "waiting_on", "has_dependents", "lost_count"}
 SHOWN = [column for column in tasks.c if column.name not in _NOT_SHOWN]
 
 _EDGES = (
@@ -98,14 +98,20 @@ def internals(conn: Connection, organization_id: UUID, task_id: UUID) -> Any | N
 
 _UPSTREAM = text(
     """
-    SELECT id, status FROM tasks
-    WHERE id = ANY(CAST(:ids AS uuid[])) AND organization_id = :organization_id ORDER BY id FOR SHARE
+    WITH locked AS (
+        SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND organization_id = :organization_id
+        ORDER BY id FOR UPDATE
+    )
+    UPDATE tasks t SET has_dependents = true FROM locked WHERE t.id = locked.id RETURNING t.id, t.status
     """
 )
 
 
 def upstream(conn: Connection, organization_id: UUID, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Statuses of tasks that others are about to depend on; locked, so that they cannot end meanwhile."""
+    """Statuses of tasks that others are about to depend on; locked, so that they cannot end meanwhile.
+
+    The mark matters: an end that waits for this lock reads the row anew, but not the edges that are added here.
+    """
     rows = conn.execute(_UPSTREAM, {"ids": list(ids), "organization_id": organization_id})
     return {row.id: row.status for row in rows}
 

@@ -35,25 +35,29 @@ _INSERT = text(
             assigned_to_bot boolean, assigned_to text, execution_type text, requires_human_review boolean,
             scheduled_for timestamptz, deadline timestamptz, expires_at timestamptz, max_retries int, retry json,
             timeout_seconds double precision, tags text[], metadata json, resource_requirements json,
-            input_schema json, output_schema json, waiting_on int, last_error json, created_by text)
+            input_schema json, output_schema json, waiting_on int, has_dependents boolean, last_error json,
+            created_by text)
+    ), closed AS MATERIALIZED (
+        SELECT name FROM queues WHERE draining AND name IN (SELECT queue FROM d)
     ), new AS (
         INSERT INTO tasks (
             id, organization_id, key, name, type, queue, status, priority, urgency, light, config, description,
             assigned_to_bot, assigned_to, execution_type, requires_human_review, scheduled_for, deadline, expires_at,
             max_retries, retry, timeout_seconds, tags, metadata, resource_requirements, input_schema, output_schema,
-            waiting_on, last_error, created_by, triggered, attempt, error_count, lost_count,
+            waiting_on, has_dependents, last_error, created_by, triggered, attempt, error_count, lost_count,
             created_at, updated_at, queued_at, completed_at, run_at)
         SELECT
             id, organization_id, key, name, type, queue, status, priority, urgency, light, config, description,
             assigned_to_bot, assigned_to, execution_type, requires_human_review, scheduled_for, deadline, expires_at,
             max_retries, retry, timeout_seconds, tags, metadata, resource_requirements, input_schema, output_schema,
-            waiting_on, last_error, created_by, false, 0, 0, 0,
+            waiting_on, has_dependents, last_error, created_by, false, 0, 0, 0,
             now(), now(), CASE WHEN status = 'queued' THEN now() END,
             CASE WHEN status = 'skipped' THEN now() END, CASE WHEN status = 'deferred' THEN scheduled_for END
-        FROM d
+        FROM d WHERE NOT EXISTS (SELECT FROM closed)
+        RETURNING id, organization_id, status
     ), noted AS (
         INSERT INTO events (organization_id, task_id, type, to_status, attempt)
-        SELECT organization_id, id, 'task.created', status, 0 FROM d
+        SELECT organization_id, id, 'task.created', status, 0 FROM new
     ), open AS MATERIALIZED (
         -- Whether a queue may be rung at once: nothing waits there in line, little is in flight, it is not paused.
         SELECT queue, NOT EXISTS (SELECT FROM outbox o WHERE o.queue = w.queue AND o.published_at IS NULL)
@@ -61,13 +65,18 @@ _INSERT = text(
                 AND o.published_at IS NOT NULL LIMIT :window) x) <= :window
             AND NOT EXISTS (SELECT FROM queues q WHERE q.name = w.queue AND q.paused) AS free
         FROM (SELECT queue, count(*) AS tasks FROM d WHERE status = 'queued' GROUP BY queue) w
+        WHERE NOT EXISTS (SELECT FROM closed)
+    ), lined_up AS (
+        INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
+            enqueued_at, published_at, rings)
+        SELECT d.id, d.organization_id, d.queue, d.priority, d.urgency, 1, d.light, d.expires_at, now(),
+            CASE WHEN open.free THEN now() END, 0
+        FROM d JOIN open USING (queue) WHERE d.status = 'queued'
+        RETURNING task_id, queue, priority, published_at IS NOT NULL AS published
     )
-    INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
-        enqueued_at, published_at, rings)
-    SELECT d.id, d.organization_id, d.queue, d.priority, d.urgency, 1, d.light, d.expires_at, now(),
-        CASE WHEN open.free THEN now() END, 0
-    FROM d JOIN open USING (queue) WHERE d.status = 'queued'
-    RETURNING task_id, queue, priority, published_at IS NOT NULL AS published
+    SELECT task_id, queue, priority, published, false AS closed, now() AS stored_at FROM lined_up
+    UNION ALL SELECT NULL, name, NULL, NULL, true, now() FROM closed
+    UNION ALL SELECT NULL, NULL, NULL, NULL, false, now()
     """
 )
 
@@ -75,8 +84,10 @@ _INSERT = text(
 def insert(conn: Connection, rows: Sequence[dict[str, Any]], window: int) -> Rows:
     """Store new tasks in the status each row names, with their event and, where queued, their outbox row.
 
-    Returns (task_id, queue, priority, published) of the queued ones. ``published`` ones are the caller's to
+    Returns (task_id, queue, priority, published, closed) of the queued ones. ``published`` ones are the caller's to
     publish after its commit: at most ``window`` of a queue are in flight then. The rest wait for the dispatcher.
+    Where a queue is draining, nothing is stored, and a row with ``closed`` names that queue. One more row, without
+    a task, only tells ``stored_at``, which all of them share.
     """
     return list(conn.execute(_INSERT, {"rows": document(rows), "window": window}))
 
@@ -168,8 +179,8 @@ _FINISH = text(
             completed_at = CASE WHEN d.status <> 'retrying' THEN now() END
         FROM ended JOIN d ON d.execution_id = ended.id
         WHERE t.id = ended.task_id AND t.status = 'running'
-        RETURNING t.id, t.organization_id, t.type, t.queue, t.attempt, t.status, t.completed_at, d.event, d.dead,
-            d.error, d.execution_id
+        RETURNING t.id, t.organization_id, t.type, t.queue, t.attempt, t.status, t.completed_at,
+            t.has_dependents, d.event, d.dead, d.error, d.execution_id
     ), noted AS (
         INSERT INTO events (organization_id, task_id, type, from_status, to_status, attempt, data)
         SELECT organization_id, id, event, 'running', status, attempt,
@@ -179,8 +190,7 @@ _FINISH = text(
         SELECT execution_id, organization_id, id, type, queue, error ->> 'code', error, attempt
         FROM moved WHERE dead
     )
-    SELECT id, organization_id, status, completed_at,
-        EXISTS (SELECT FROM task_dependencies WHERE depends_on_id = moved.id) AS has_dependents FROM moved
+    SELECT id, organization_id, status, completed_at, has_dependents FROM moved
     """
 )
 
@@ -220,8 +230,7 @@ _MOVE = """
         INSERT INTO events (organization_id, task_id, type, from_status, to_status, attempt, data)
         SELECT organization_id, id, :event, from_status, status, attempt, CAST(:data AS json) FROM moved
     )
-    SELECT id, organization_id, queue, status, from_status, completed_at,
-        EXISTS (SELECT FROM task_dependencies WHERE depends_on_id = moved.id) AS has_dependents FROM moved
+    SELECT id, organization_id, queue, status, from_status, completed_at, has_dependents FROM moved
 """
 _UNRING = "DELETE FROM outbox WHERE task_id IN (SELECT id FROM old)"
 _RING = """
@@ -321,8 +330,7 @@ _LOSE = text(
     ), enqueued AS ("""
     + _RING.format(source="moved WHERE status = 'queued'")
     + """)
-    SELECT id, organization_id, queue, status, completed_at,
-        EXISTS (SELECT FROM task_dependencies WHERE depends_on_id = moved.id) AS has_dependents FROM moved
+    SELECT id, organization_id, queue, status, completed_at, has_dependents FROM moved
     """
 )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from taskengine.domain.errors import Invalid, NotFound
-from taskengine.domain.task import PageRequest
-from taskengine.lifecycle import query
+from taskengine.domain.task import PageRequest, TaskSpec
+from taskengine.lifecycle import query, submit
 from tests.conftest import Bench
 
 PAGE = PageRequest()
@@ -97,3 +98,18 @@ def test_nothing_is_stored_when_one_of_a_batch_is_wrong(bench: Bench) -> None:
     ]
     assert "did you mean 'echo'?" in caught.value.errors[1].msg
     assert bench.sql("SELECT count(*) AS n FROM tasks")[0].n == 0
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"priority": "urgent", "urgency": "urgent", "tags": ["a", "b"], "metadata": {"x": 1}},
+        {"scheduled_for": "2100-01-01T00:00:00Z", "resource_requirements": {"cpu_cores": 2}},
+        {"execution_type": "manual", "config": {"message": {"password": "hunter22"}}},
+    ],
+)
+def test_a_created_task_reads_the_same_as_the_stored_one(bench: Bench, spec: dict[str, Any]) -> None:
+    base = {"name": "test", "type": "echo"}
+    created = submit.create(bench.engine, bench.caller, TaskSpec.model_validate(base | spec))
+    assert created == bench.task(created["id"])

@@ -142,6 +142,7 @@ def upgrade() -> None:
         sa.Column("output_schema", sa.JSON(), nullable=True),
         sa.Column("triggered", sa.Boolean(), nullable=False),
         sa.Column("waiting_on", sa.Integer(), nullable=False),
+        sa.Column("has_dependents", sa.Boolean(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("error_count", sa.Integer(), nullable=False),
         sa.Column("lost_count", sa.Integer(), nullable=False),
