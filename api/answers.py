@@ -10,7 +10,8 @@ import orjson
 from flask import Response
 
 JSON = "application/json"
-_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC
+# The keys of rows are SQLAlchemy's own subclass of str, which orjson takes for keys of another type.
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_NON_STR_KEYS
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,32 +104,25 @@ def _respond(answer: Answer | Response) -> Response:
 
 
 def _begin() -> None:
+    sent = request.environ.get("HTTP_X_REQUEST_ID", "")
+    request.environ[errors.REQUEST_ID] = sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
     request.environ[_STARTED] = time.perf_counter()
 
 
 def _finish(response: Response) -> Response:
-    sent = request.headers.get("X-Request-Id", "")
-    request_id = sent if _REQUEST_ID.fullmatch(sent) else uuid4().hex
     headers = response.headers
-    headers["X-Request-Id"] = request_id
+    headers["X-Request-Id"] = request.environ[errors.REQUEST_ID]
     headers["X-Content-Type-Options"] = "nosniff"
     if request.path.startswith("/v1/"):
         headers["Cache-Control"] = "no-store"
-    _note(response, request_id)
-    return response
-
-
-def _note(response: Response, request_id: str) -> None:
-    """Log what an operator wants to see: failures, and requests that were slow without having been asked to wait."""
-    started = request.environ.get(_STARTED)
-    seconds = time.perf_counter() - started if started else 0.0
-    failed = response.status_code >= 500
-    if failed or (seconds > SLOW_SECONDS and "wait=" not in request.environ.get("QUERY_STRING", "")):
+    seconds = time.perf_counter() - request.environ[_STARTED]
+    if seconds > SLOW_SECONDS and "wait=" not in request.environ.get("QUERY_STRING", ""):
         log.info(
-            "request failed" if failed else "slow request",
+            "slow_request",
             method=request.method,
             path=request.path,
             status=response.status_code,
             seconds=round(seconds, 3),
-            request_id=request_id,
+            request_id=request.environ[errors.REQUEST_ID],
         )
+    return response

@@ -19,6 +19,8 @@ PROBLEM = "application/problem+json"
 MAX_ERRORS = 100
 """Faults reported of one request; a batch of 10,000 may hold many more."""
 RETRY_AFTER_SECONDS = 2
+REQUEST_ID = "taskengine.request_id"
+"""Where a request's id stands in its WSGI environment."""
 
 log = structlog.get_logger("taskengine.api")
 
@@ -155,7 +157,7 @@ def _engine_error(error: EngineError) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="taskengine"'
     if error.code == "unavailable":
         # The text names hosts and ports: for the operator's log, not for the client.
-        log.warning("unavailable", path=request.path, reason=detail)
+        log.warning("unavailable", path=request.path, reason=detail, request_id=request.environ.get(REQUEST_ID))
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         detail = "a service that this request needs cannot be reached right now; try again"
     errors = error.errors if isinstance(error, Invalid | Malformed) else ()
@@ -185,7 +187,14 @@ def _http_error(error: HTTPException) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     incident = uuid4().hex
-    log.error("unexpected error", incident=incident, method=request.method, path=request.path, exc_info=error)
+    log.error(
+        "unexpected_error",
+        incident=incident,
+        method=request.method,
+        path=request.path,
+        request_id=request.environ.get(REQUEST_ID),
+        exc_info=error,
+    )
     return problem(
         "internal_error",
         f"something went wrong on our side; the log has it as incident {incident}",
