@@ -46,6 +46,8 @@ class Database:
             driver_url(url),
             pool_size=pool_size,
             max_overflow=5,
+            # The connection used last has its statements prepared and its caches warm.
+            pool_use_lifo=True,
             pool_timeout=10,
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
