@@ -33,6 +33,13 @@ def holds_reserved_name(value: Any) -> bool:
     return isinstance(value, list) and any(holds_reserved_name(item) for item in value)
 
 
+def holds_mask(value: Any) -> bool:
+    """Whether a credential reads ``***`` that nothing stands behind: it was sent back to where it did not come from."""
+    if isinstance(value, dict):
+        return any((item == MASK and sensitive(name)) or holds_mask(item) for name, item in value.items())
+    return isinstance(value, list) and any(holds_mask(item) for item in value)
+
+
 def seal(value: Any, declared: frozenset[str], encrypt: Callable[[str], str]) -> Any:
     """A copy in which every credential is ciphertext. ``declared`` are the type's own secret fields."""
     if isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -13,7 +14,7 @@ _SHORTEST = 4
 
 
 class Redactor:
-    """Replaces the secrets that an attempt has seen, also in their URL-encoded spelling."""
+    """Replaces the secrets that an attempt has seen, also in their URL-encoded and quoted spellings."""
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
@@ -22,7 +23,10 @@ class Redactor:
     def add(self, secret: str) -> None:
         """From now on, hide this value."""
         if len(secret) >= _SHORTEST:
-            self._secrets |= {secret, quote(secret, safe=""), quote_plus(secret)}
+            encoded = secret.encode("utf-8", "replace")
+            self._secrets |= {secret, quote(encoded, safe=""), quote_plus(encoded)}
+            # A traceback shows values by their repr, a dumped body as JSON: quotes and line ends look different there.
+            self._secrets |= {repr(secret)[1:-1], json.dumps(secret)[1:-1]}
             longest_first = sorted(self._secrets, key=len, reverse=True)
             self._pattern = re.compile("|".join(re.escape(item) for item in longest_first))
 

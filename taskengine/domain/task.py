@@ -131,7 +131,9 @@ class RetryPolicy(Wire):
 
     strategy: Literal["exponential", "fixed", "list"] = "exponential"
     delay_seconds: float = Field(2, ge=0, le=7 * 86400, allow_inf_nan=False, description="First delay.")
-    max_delay_seconds: float = Field(600, ge=0, le=30 * 86400, allow_inf_nan=False)
+    max_delay_seconds: float = Field(
+        600, ge=0, le=30 * 86400, allow_inf_nan=False, description="For `exponential`: no delay grows beyond this."
+    )
     delays: list[Annotated[float, Field(ge=0, le=30 * 86400, allow_inf_nan=False)]] = Field(
         [], max_length=100, description="For `list`: the delay of each retry; the last one repeats."
     )

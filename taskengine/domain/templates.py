@@ -1,12 +1,15 @@
 """Templates in configs: sandboxed Jinja expressions between double braces, no statements.
 
 A string that is one whole expression keeps its native type. An undefined name is an error with the name in it.
+What an expression may call is a short list, and what it may produce is counted: no template eats the memory.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -14,32 +17,114 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefine
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _WHOLE = re.compile(r"\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*", re.DOTALL)
+_EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _LONGEST = 1_000_000
+_LONGEST_EXPRESSION = 2_000
+_SHOWN = 200
 
 
 class TemplateFault(Exception):
     """A template cannot be rendered; the text says why and names what is undefined."""
 
 
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _too_long() -> TemplateError:
+    return TemplateError(f"the result is longer than {_LONGEST} characters")
+
+
+def _join(values: Iterable[Any], separator: str = "") -> str:
+    """Like Jinja's ``join``, but it looks at the length before it builds."""
+    parts = [str(value) for value in values]
+    if sum(map(len, parts)) + len(str(separator)) * len(parts) > _LONGEST:
+        raise _too_long()
+    return str(separator).join(parts)
+
+
+def _replace(value: Any, old: str, new: str) -> str:
+    """Like Jinja's ``replace``, but it looks at the length before it builds."""
+    text = str(value)
+    if len(text) + text.count(old) * len(new) > _LONGEST:
+        raise _too_long()
+    return text.replace(old, new)
+
+
+def _tojson(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _map(values: Iterable[Any], *, attribute: str) -> list[Any]:
+    """Jinja's ``map`` for fields only: with a filter it would do work in a number that nobody counts."""
+    picked = list(values)
+    for name in attribute.split("."):
+        picked = [item[name] for item in picked]
+    return picked
+
+
+_FILTERS: dict[str, Callable[..., Any]] = {"join": _join, "map": _map, "replace": _replace, "tojson": _tojson}
+# Filters that give no more than they are given.
+_PLAIN_FILTERS = _words(
+    "abs capitalize count d default dictsort e escape first float int items last length list lower max min reject "
+    "rejectattr reverse round select selectattr sort string sum title trim unique upper urlencode"
+)
+_TESTS = _words(
+    "== eq != ne > gt < lt >= ge <= le in even odd divisibleby defined undefined none string number integer float "
+    "boolean true false mapping sequence iterable lower upper"
+)
+_ATTRIBUTES: dict[type, frozenset[str]] = {
+    str: _words(
+        "capitalize casefold count endswith find index isalnum isalpha isdecimal isdigit islower isnumeric isspace "
+        "istitle isupper lower lstrip partition removeprefix removesuffix rfind rindex rpartition rsplit rstrip split "
+        "splitlines startswith strip swapcase title upper"
+    ),
+    dict: _words("get items keys values"),
+    list: _words("count index"),
+    tuple: _words("count index"),
+    datetime: _words(
+        "year month day hour minute second microsecond date time timestamp weekday isoweekday isoformat strftime"
+    ),
+    date: _words("year month day weekday isoweekday isoformat strftime"),
+    timedelta: _words("days seconds total_seconds"),
+}
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Keep one expression from eating the memory: no powers, no repeated strings, no %-formatting."""
+        """No powers, no repeated strings, no %-formatting."""
         if operator == "**" or isinstance(left, str | list | tuple) or isinstance(right, str | list | tuple):
             raise TemplateError(f"operator {operator} is not allowed on these values")
         return super().call_binop(context, operator, left, right)
 
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:  # noqa: ARG002 - Jinja's interface
+        """No ``str.format``: ``'{:>1000000000}'.format(1)`` would be let through before its name is looked at."""
+        return None
 
-# No config can hold NUL, so these openings never occur: statements and comments are switched off.
-_environment = _Environment(
-    undefined=StrictUndefined,
-    block_start_string="\0{",
-    block_end_string="\0}",
-    comment_start_string="\0#",
-    comment_end_string="#\0",
-    keep_trailing_newline=True,
-)
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ARG002 - Jinja's interface
+        """Only what is named above: ``'x'.ljust(10**9)`` and ``(1).to_bytes(10**9)`` are not."""
+        return attr in _ATTRIBUTES.get(type(obj), frozenset())
+
+
+def _environment_of() -> _Environment:
+    # No config can hold NUL, so these openings never occur: statements and comments are switched off.
+    made = _Environment(
+        undefined=StrictUndefined,
+        block_start_string="\0{",
+        block_end_string="\0}",
+        comment_start_string="\0#",
+        comment_end_string="#\0",
+        keep_trailing_newline=True,
+    )
+    made.globals.clear()
+    made.filters = {name: made.filters[name] for name in _PLAIN_FILTERS} | _FILTERS
+    made.tests = {name: made.tests[name] for name in _TESTS}
+    return made
+
+
+_environment = _environment_of()
 
 
 def has_template(value: Any) -> bool:
@@ -51,28 +136,48 @@ def has_template(value: Any) -> bool:
     return isinstance(value, list) and any(has_template(item) for item in value)
 
 
+def _bounded(pieces: Iterable[str]) -> str:
+    kept: list[str] = []
+    length = 0
+    for piece in pieces:
+        kept.append(piece)
+        length += len(piece)
+        if length > _LONGEST:
+            raise _too_long()
+    return "".join(kept)
+
+
 @lru_cache(maxsize=1024)
-def _compiled(text: str) -> Any:
-    whole = _WHOLE.fullmatch(text)
-    if whole is not None:
-        expression = _environment.compile_expression(whole.group(1), undefined_to_none=False)
-        return lambda names: expression(**names)
-    return lambda names: _environment.from_string(text).render(names)
+def _compiled(text: str) -> Callable[[Mapping[str, Any]], Any]:
+    if any(len(found[1]) > _LONGEST_EXPRESSION for found in _EXPRESSION.finditer(text)):
+        raise TemplateSyntaxError(f"an expression is longer than {_LONGEST_EXPRESSION} characters", 1)
+    try:
+        whole = _WHOLE.fullmatch(text)
+        if whole is not None:
+            expression = _environment.compile_expression(whole.group(1), undefined_to_none=False)
+            return lambda names: expression(**names)
+        template = _environment.from_string(text)
+    except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
+        # Python's own parser and Jinja's give up on deep nesting and on very long numbers.
+        raise TemplateSyntaxError(f"cannot be parsed: {error}", 1) from None
+    return lambda names: _bounded(template.generate(names))
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
 
 def _render_text(text: str, names: Mapping[str, Any]) -> Any:
     try:
         value = _compiled(text)(dict(names))
-    except UndefinedError as error:
-        raise TemplateFault(f"{error.message} in {text!r}") from None
-    except TemplateSyntaxError as error:
-        raise TemplateFault(f"{error.message} in {text!r}") from None
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise TemplateFault(f"{error} in {text!r}") from None
+    except (UndefinedError, TemplateSyntaxError) as error:
+        raise TemplateFault(f"{error.message} in {_quoted(text)}") from None
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise TemplateFault(f"{error} in {_quoted(text)}") from None
     if isinstance(value, StrictUndefined):
-        raise TemplateFault(f"{value._undefined_name!r} is undefined in {text!r}")
+        raise TemplateFault(f"{value._undefined_name!r} is undefined in {_quoted(text)}")
     if isinstance(value, str) and len(value) > _LONGEST:
-        raise TemplateFault(f"the result is longer than {_LONGEST} characters")
+        raise TemplateFault(str(_too_long()))
     return value
 
 
@@ -93,9 +198,8 @@ def check(value: Any) -> list[str]:
     if isinstance(value, str) and "{{" in value:
         try:
             _compiled(value)
-            _environment.parse(value)
         except TemplateSyntaxError as error:
-            faults.append(f"{error.message} in {value!r}")
+            faults.append(f"{error.message} in {_quoted(value)}")
     elif isinstance(value, dict):
         for item in value.values():
             faults += check(item)
