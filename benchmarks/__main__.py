@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from typing import Any
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 
 from benchmarks import machine, profiling
 from benchmarks.celery_side import CelerySide
@@ -40,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return 0
             samples = list(_measure(_contenders(options.contenders, servers), options, counts, console))
         except BenchmarkError as error:
-            console.print(f"[red]void:[/red] {error}")
+            console.print(f"[red]void:[/red] {escape(str(error))}")
+            console.print(f"the logs are in {_keep(servers.folder)}")
             return 1
         facts = {**machine.facts(), **servers.facts(), **_run_facts(options, counts)}
     show(figures(samples), console)
@@ -100,6 +103,11 @@ def _samples(contender: Contender, part: Part, counts: Counts) -> list[Sample]:
         return list(part.run(contender, counts))
     finally:
         contender.stop()
+
+
+def _keep(logs: Path) -> Path:
+    """Save the logs of a run that failed from going away with it."""
+    return shutil.copytree(logs, Path(tempfile.mkdtemp(prefix="benchmark-logs-")), dirs_exist_ok=True)
 
 
 def _run_facts(options: argparse.Namespace, counts: Counts) -> dict[str, Any]:

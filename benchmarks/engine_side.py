@@ -178,7 +178,11 @@ class EngineSide:
 
     def trees(self) -> Mapping[str, list[int]]:
         """The worker that runs the tasks, and all processes."""
-        return {"workers": self._processes.pids(WORKER), "whole stack": self._processes.pids()}
+        return {"whole stack": self._processes.pids(), "workers": self._processes.pids(WORKER)}
+
+    def roots(self) -> Mapping[str, int]:
+        """Each process of the stack by its name, without those below it."""
+        return {name: self._processes.pids(name)[0] for name in PARTS}
 
     def counters(self) -> Mapping[str, float]:
         """What Redis counts, and what went over the wire to Postgres."""

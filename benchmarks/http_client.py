@@ -25,19 +25,24 @@ class Client:
     def call(self, method: str, path: str, body: object, expected: int) -> Any:
         """Send JSON, return JSON; BenchmarkError on another status than ``expected``."""
         data = None if body is None else orjson.dumps(body)
-        self._connection.request(method, path, data, self._headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
+        try:
+            answer, content = self._exchange(method, path, data)
+        except ConnectionError:  # servers drop connections that were idle for a while
+            self._connection.close()
+            answer, content = self._exchange(method, path, data)
         if answer.status != expected:
             raise BenchmarkError(f"{method} {path} answered {answer.status}: {content[:500]!r}")
         return orjson.loads(content)
 
+    def _exchange(self, method: str, path: str, data: bytes | None) -> tuple[http.client.HTTPResponse, bytes]:
+        self._connection.request(method, path, data, self._headers)
+        answer = self._connection.getresponse()
+        return answer, answer.read()
+
     def answers(self, path: str = "/", below: int = 500) -> bool:
         """Whether the server answers at all, with a status under ``below``."""
         try:
-            self._connection.request("GET", path, headers=self._headers)
-            answer = self._connection.getresponse()
-            answer.read()
+            answer, _ = self._exchange("GET", path, None)
         except (OSError, http.client.HTTPException):
             self._connection.close()
             return False

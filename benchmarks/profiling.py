@@ -6,6 +6,7 @@ functions that most samples ended in.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections import Counter
@@ -17,13 +18,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.contender import BenchmarkError, Contender, tree, until
+from benchmarks.contender import BenchmarkError, tree, until
+from benchmarks.engine_side import EngineSide
 from benchmarks.scenarios import Counts
 from taskengine.embedded.stack import executable
 
 RATE_HZ = 200
 TOP = 15
 ATTACH_SECONDS = 20
+WARM_UP = 50
+AT_REST = ("Condition.wait ", "_epoll.poll ", "Connection._recv (billiard", "Service.start (celery/beat", "sleep ")
+"""Where threads sit that have nothing to do. Waiting for Postgres or Redis is not rest: a task waits with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +40,36 @@ class Hot:
     self_share: float
 
 
-def run(contender: Contender, counts: Counts, folder: Path, console: Console) -> None:
+def run(engine: EngineSide, counts: Counts, folder: Path, console: Console) -> None:
     """Sample each way of posting a flood, then a drain; write the stacks to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        contender.start(waited=False, metered=False)
-        for mode, post in contender.floods().items():
-            contender.reset()
-            with _sampled(contender, folder, f"{mode.scenario}, {mode.name}", console):
+        engine.start(waited=False, metered=False)
+        for mode, post in engine.floods().items():
+            engine.reset()
+            post(WARM_UP)
+            engine.settle(WARM_UP)
+            engine.reset()
+            with _sampled(engine, folder, f"{mode.scenario}, {mode.name}", console):
                 post(counts.flood)
-                contender.settle(counts.flood)
-        contender.reset()
-        contender.hold()
-        next(iter(contender.floods().values()))(counts.flood)
-        with _sampled(contender, folder, "drain", console):
-            contender.release()
-            contender.settle(counts.flood)
+                engine.settle(counts.flood)
+        engine.reset()
+        engine.hold()
+        next(iter(engine.floods().values()))(counts.flood)
+        with _sampled(engine, folder, "drain", console):
+            engine.release()
+            engine.settle(counts.flood)
     finally:
-        contender.stop()
+        engine.stop()
 
 
 @contextmanager
-def _sampled(contender: Contender, folder: Path, phase: str, console: Console) -> Iterator[None]:
+def _sampled(engine: EngineSide, folder: Path, phase: str, console: Console) -> Iterator[None]:
     recorders: dict[Path, subprocess.Popen[bytes]] = {}
     try:
-        for part, pids in contender.trees().items():
-            for pid in pids:
-                for process in tree(pid):
-                    file = folder / f"{_slug(phase)}.{_slug(part)}.{process.pid}.folded"
-                    recorders[file] = _attach(process.pid, file)
+        for part, pid in _everyone(engine):
+            file = folder / f"{_slug(phase)}.{_slug(part)}.{pid}.folded"
+            recorders[file] = _attach(pid, file)
         for file, recorder in recorders.items():
             until(_attached(file, recorder), f"py-spy is attached for {file.name}", ATTACH_SECONDS)
         yield
@@ -73,8 +79,14 @@ def _sampled(contender: Contender, folder: Path, phase: str, console: Console) -
         for recorder in recorders.values():
             recorder.wait()
     for file in recorders:
-        if file.exists():
-            _show(f"{phase}: {file.name}", hottest(file.read_text()), console)
+        if file.exists() and (found := hottest(file.read_text())):
+            _show(file.name, found, console)
+
+
+def _everyone(engine: EngineSide) -> list[tuple[str, int]]:
+    """Each process of the engine by its name; this one too, since it submits in process."""
+    found = [(name, process.pid) for name, pid in engine.roots().items() for process in tree(pid)]
+    return [*found, ("benchmark itself", os.getpid())]
 
 
 def _attach(pid: int, file: Path) -> subprocess.Popen[bytes]:
@@ -94,12 +106,17 @@ def _attached(file: Path, recorder: subprocess.Popen[bytes]) -> Callable[[], boo
 
 
 def hottest(folded: str) -> list[Hot]:
-    """The functions with the most samples of their own, of folded stacks (``root;…;leaf count`` each line)."""
+    """The functions with the most samples of their own, of folded stacks (``root;…;leaf count`` each line).
+
+    Stacks without a Python frame, and those of threads at rest, are left out.
+    """
     own: Counter[str] = Counter()
     within: Counter[str] = Counter()
-    for line in folded.splitlines():
+    for line in filter(str.strip, folded.splitlines()):
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
+        if not frames[-1] or frames[-1].startswith(AT_REST):
+            continue
         own[frames[-1]] += int(count)
         within.update(dict.fromkeys(frames, int(count)))
     total = own.total() or 1

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.contender import BenchmarkError, Finish, check_results, payload, until
-from benchmarks.profiling import Hot, hottest
 
 
 def test_a_rate_leaves_out_what_ended_first() -> None:
@@ -38,11 +37,3 @@ def test_results_are_refused(found: list[object]) -> None:
 def test_waiting_ends_with_an_error_that_says_for_what() -> None:
     with pytest.raises(BenchmarkError, match="until it rains"):
         until(lambda: False, "it rains", seconds=0)
-
-
-def test_the_hottest_functions_are_counted_by_themselves_and_with_what_they_call() -> None:
-    assert hottest("main;work;read 3\nmain;work 1\nmain;main 4\n") == [
-        Hot("main", 1.0, 0.5),
-        Hot("read", 0.375, 0.375),
-        Hot("work", 0.5, 0.125),
-    ]
