@@ -10,13 +10,18 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-_LONGEST_TEXT = 20_000
+_LONGEST_LINE = 20_000
 _DEEPEST = 60
 
 
 def clean_text(text: str) -> str:
-    """Text as Postgres takes it: no NUL, no lone surrogates, at most 20,000 characters."""
-    return text[:_LONGEST_TEXT].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    """Text as Postgres takes it: no NUL, no lone surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def clean_line(text: str) -> str:
+    """The same, cut to 20,000 characters."""
+    return clean_text(text[:_LONGEST_LINE])
 
 
 def clean_json(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 - a line for each kind of value

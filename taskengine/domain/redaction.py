@@ -30,6 +30,11 @@ class Redactor:
             longest_first = sorted(self._secrets, key=len, reverse=True)
             self._pattern = re.compile("|".join(re.escape(item) for item in longest_first))
 
+    @property
+    def active(self) -> bool:
+        """Whether there is anything to hide."""
+        return self._pattern is not None
+
     def text(self, value: str) -> str:
         """The text with ``***`` for each secret."""
         return value if self._pattern is None else self._pattern.sub(MASK, value)

@@ -9,9 +9,11 @@ from typing import IO, Any
 from uuid import UUID
 
 import requests
+import structlog
 
 from taskengine.delivery.egress import guarded_session
-from taskengine.domain.errors import HandlerError, PermanentError
+from taskengine.domain.cleaning import clean_json, clean_line
+from taskengine.domain.errors import HandlerError, PermanentError, Unavailable
 from taskengine.domain.ids import new_id
 from taskengine.domain.redaction import Redactor
 from taskengine.handlers.base import ArtifactRef, LogLevel
@@ -19,13 +21,9 @@ from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.watch import Attempt
 from taskengine.store import executions, secrets
 
-_LONGEST_LINE = 20_000
+log = structlog.get_logger(__name__)
+
 _MOST_LINES = 50_000
-
-
-def storable(text: str) -> str:
-    """Text as Postgres takes it: no NUL, no lone surrogates, not endless."""
-    return text[:_LONGEST_LINE].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
 
 
 class OpenStep:
@@ -73,8 +71,8 @@ class RunContext:
                 "sequence": self._lines,
                 "at": self._engine.clock(),
                 "level": level,
-                "message": storable(self._redactor.text(message)),
-                "fields": self._redactor.json(fields) or None,
+                "message": self._text(message),
+                "fields": self._json(fields) or None,
             }
         )
         if len(self.logs) >= 500 or self._engine.clock() - self._flushed_at > timedelta(seconds=2):
@@ -99,21 +97,24 @@ class RunContext:
                 {
                     "execution_id": self.execution_id,
                     "sequence": sequence,
-                    "name": storable(self._redactor.text(name)),
-                    "type": type,
+                    "name": self._text(name),
+                    "type": self._text(type),
                     "status": "failed" if error else "succeeded",
                     "started_at": started,
                     "ended_at": self._engine.clock(),
-                    "result": self._redactor.json(open_step.value),
-                    "error": self._redactor.json(error),
+                    "result": self._json(open_step.value),
+                    "error": self._json(error),
                 }
             )
 
     def progress(self, fraction: float, message: str = "") -> None:
         """Store how far the attempt is."""
-        value = {"fraction": min(1.0, max(0.0, fraction)), "message": storable(self._redactor.text(message))}
-        with self._engine.db.autocommit() as conn:
-            executions.set_progress(conn, self.execution_id, value)
+        value = {"fraction": min(1.0, max(0.0, fraction)), "message": self._text(message)}
+        try:
+            with self._engine.db.autocommit() as conn:
+                executions.set_progress(conn, self.execution_id, value)
+        except Unavailable as error:
+            log.warning("progress_not_stored", reason=error.detail)
 
     def artifact(self, name: str, data: bytes | IO[bytes], content_type: str) -> ArtifactRef:
         """Store a file; PermanentError ``artifact_not_stored`` when the disk refuses it."""
@@ -130,8 +131,8 @@ class RunContext:
                     "organization_id": self.organization_id,
                     "task_id": self.task_id,
                     "execution_id": self.execution_id,
-                    "name": storable(name),
-                    "content_type": content_type,
+                    "name": self._text(name),
+                    "content_type": self._text(content_type),
                     "size_bytes": size,
                     "sha256": digest,
                 },
@@ -166,12 +167,23 @@ class RunContext:
         """Store log lines and steps so far, so that a long attempt can be followed."""
         if not self.logs and not self.steps:
             return
-        logs, steps = self.logs, self.steps
-        self.logs, self.steps = [], []
         self._flushed_at = self._engine.clock()
-        with self._engine.db.begin() as conn:
-            executions.add_logs(conn, logs)
-            executions.add_steps(conn, steps)
+        try:
+            with self._engine.db.begin() as conn:
+                executions.add_logs(conn, self.logs)
+                executions.add_steps(conn, self.steps)
+        except Unavailable as error:
+            # The lines are kept, and stored by a later flush or with the attempt's end.
+            log.warning("logs_delayed", reason=error.detail)
+            return
+        self.logs, self.steps = [], []
+
+    def _text(self, text: str) -> str:
+        return clean_line(self._redactor.text(str(text)))
+
+    def _json(self, value: Any) -> Any:
+        # Cleaned first: it turns models and other objects into JSON, in which the redactor finds its secrets.
+        return self._redactor.json(clean_json(value))
 
     def close(self) -> None:
         """Let go of connections."""

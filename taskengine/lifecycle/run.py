@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -13,18 +13,22 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from taskengine.domain import credentials, templates
+from taskengine.domain.cleaning import clean_json, clean_line
 from taskengine.domain.errors import EngineError, ErrorInfo, HandlerError, PermanentError, TransientError
 from taskengine.domain.outcome import Cancelled, Failed, Outcome, Succeeded, TimedOut
 from taskengine.domain.redaction import Redactor
+from taskengine.domain.task import check_json
 from taskengine.handlers.base import Handler
 from taskengine.lifecycle.claim import Claimed
-from taskengine.lifecycle.context import RunContext, storable
+from taskengine.lifecycle.context import RunContext
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import validator
 from taskengine.lifecycle.watch import Attempt, Watch
 from taskengine.store.cipher import WrongKey
 
 log = structlog.get_logger(__name__)
+
+_LONGEST_TRACE = 8000
 
 
 @dataclass(slots=True)
@@ -63,16 +67,31 @@ def run(engine: Engine, watch: Watch, claimed: Claimed) -> Ended:
 def _call(engine: Engine, handler: Handler[Any], context: RunContext, redactor: Redactor, claimed: Claimed) -> Outcome:
     try:
         config = _resolve(engine, handler, context, redactor, claimed.config)
-        return handler.run(context, config)
+        return _known(redactor, handler.run(context, config))
     except TransientError as error:
         return Failed(_redacted(redactor, error.info), transient=True, retry_after_seconds=error.retry_after_seconds)
     except HandlerError as error:
         return Failed(_redacted(redactor, error.info), transient=False)
     except EngineError as error:
         return Failed(ErrorInfo(error.code, redactor.text(error.detail)), transient=True)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A handler's own bug may be a matter of the moment (a race, memory): it gets its retries.
         return Failed(_crash(redactor, error), transient=True)
+
+
+def _known(redactor: Redactor, outcome: Any) -> Outcome:
+    """The handler's outcome, redacted; plug-ins may be untyped, so that it is one is checked."""
+    match outcome:
+        case Succeeded():
+            return outcome
+        case Failed(error=info):
+            return replace(outcome, error=_redacted(redactor, info))
+        case TimedOut(error=info):
+            return TimedOut(_redacted(redactor, info))
+        case Cancelled(reason=reason):
+            return Cancelled(clean_line(redactor.text(reason)))
+    fault = f"the handler returned {type(outcome).__name__}, which is no Outcome"
+    return Failed(ErrorInfo("no_outcome", fault), transient=False)
 
 
 def _resolve(engine: Engine, handler: Handler[Any], context: RunContext, redactor: Redactor, config: Any) -> Any:
@@ -124,42 +143,51 @@ def stopped(attempt: Attempt, outcome: Outcome | None, timeout: float) -> Outcom
 
 
 def _redacted(redactor: Redactor, info: ErrorInfo) -> ErrorInfo:
-    details = redactor.json(info.details)
-    try:
-        orjson.dumps(details)
-    except TypeError:
-        details = {"text": storable(redactor.text(repr(details)))}
-    return ErrorInfo(info.code, storable(redactor.text(info.message)), details)
-
-
-def _crash(redactor: Redactor, error: Exception) -> ErrorInfo:
-    trace = "".join(traceback.format_exception(error))[-8000:]
+    # Cleaned first: objects become JSON, in which the redactor finds its secrets.
+    details = redactor.json(clean_json(info.details))
     return ErrorInfo(
-        "exception",
-        storable(redactor.text(f"{error.__class__.__name__}: {error}")),
-        {"traceback": storable(redactor.text(trace))},
+        clean_line(str(info.code)),
+        clean_line(redactor.text(str(info.message))),
+        details if isinstance(details, dict) else {"value": details},
     )
+
+
+def _crash(redactor: Redactor, error: BaseException) -> ErrorInfo:
+    # Redacted before it is cut: half a secret would not be recognised.
+    trace = redactor.text("".join(traceback.format_exception(error)))[-_LONGEST_TRACE:]
+    return _redacted(redactor, ErrorInfo("exception", f"{error.__class__.__name__}: {error}", {"traceback": trace}))
 
 
 def _checked(engine: Engine, claimed: Claimed, ended: Ended, redactor: Redactor) -> Ended:
     if not isinstance(ended.outcome, Succeeded):
         return ended
     fault: ErrorInfo | None = None
-    value = ended.outcome.result
-    value = redactor.json(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
     try:
-        ended.result_json = orjson.dumps(value)
-    except TypeError as error:
-        fault = ErrorInfo("result_not_json", f"the result cannot be stored as JSON: {error}")
+        ended.result_json = _as_json(ended.outcome.result, redactor)
+    except (TypeError, ValueError, RecursionError) as error:
+        fault = ErrorInfo("result_not_json", clean_line(f"the result cannot be stored as JSON: {error}"))
     else:
         limit = engine.settings.max_result_bytes
         if len(ended.result_json) > limit:
             fault = ErrorInfo("result_too_large", f"the result has {len(ended.result_json)} bytes, at most {limit} fit")
         elif claimed.output_schema is not None:
-            fault = _schema_fault(claimed.output_schema, value)
+            fault = _schema_fault(claimed.output_schema, orjson.loads(ended.result_json))
     if fault is not None:
         ended.outcome, ended.result_json = Failed(fault, transient=False), None
     return ended
+
+
+def _as_json(value: Any, redactor: Redactor) -> bytes:
+    """A result as JSON, redacted; TypeError or ValueError if it is none that Postgres can hold."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    encoded = orjson.dumps(value)
+    if redactor.active:
+        # Through JSON and back, so that secrets in dataclasses and the like are found too.
+        encoded = orjson.dumps(redactor.json(orjson.loads(encoded)))
+    if b"\\u0000" in encoded:
+        check_json(orjson.loads(encoded))
+    return encoded
 
 
 def _schema_fault(schema: dict[str, Any], value: Any) -> ErrorInfo | None:

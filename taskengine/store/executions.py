@@ -37,16 +37,22 @@ def set_progress(conn: Connection, execution_id: UUID, progress: dict[str, Any])
 _LOGS = text(
     """
     INSERT INTO execution_logs (execution_id, sequence, at, level, message, fields)
-    SELECT execution_id, sequence, at, level, message, fields FROM json_to_recordset(CAST(:rows AS json))
+    SELECT d.execution_id, d.sequence, d.at, d.level, d.message, d.fields FROM json_to_recordset(CAST(:rows AS json))
         AS d(execution_id uuid, sequence int, at timestamptz, level text, message text, fields json)
+        -- A claim that a crash of Postgres forgot left no execution to hang lines on.
+        JOIN executions e ON e.id = d.execution_id
+    -- The commit before may have landed although its answer was lost.
+    ON CONFLICT DO NOTHING
     """
 )
 _STEPS = text(
     """
     INSERT INTO steps (execution_id, sequence, name, type, status, started_at, ended_at, result, error)
-    SELECT execution_id, sequence, name, type, status, started_at, ended_at, result, error
+    SELECT d.execution_id, d.sequence, d.name, d.type, d.status, d.started_at, d.ended_at, d.result, d.error
     FROM json_to_recordset(CAST(:rows AS json)) AS d(execution_id uuid, sequence int, name text, type text,
         status text, started_at timestamptz, ended_at timestamptz, result json, error json)
+        JOIN executions e ON e.id = d.execution_id
+    ON CONFLICT DO NOTHING
     """
 )
 
