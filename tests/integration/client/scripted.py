@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,12 +27,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer; ``dropped`` closes the connection instead."""
+    """An answer; ``dropped`` closes the connection instead, ``promised`` bytes are announced and not all sent."""
 
     status: int = 200
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
     dropped: bool = False
+    promised: int | None = None
 
 
 DROP = Answer(dropped=True)
@@ -50,12 +52,14 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Answer:
 class ScriptedApi:
     """Answers per method and path, one after the other; the last one repeats."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.asked: list[Asked] = []
         self._scripts: dict[tuple[str, str], list[Script]] = {}
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def on(self, method: str, path: str, *answers: Script) -> None:
@@ -118,7 +122,8 @@ def _handler(api: ScriptedApi) -> type[BaseHTTPRequestHandler]:
             self.send_response(answer.status)
             for name, value in {"Content-Type": "application/json", **answer.headers}.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(answer.promised or len(data)))
+            self.close_connection = answer.promised is not None
             self.end_headers()
             self.wfile.write(data)
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from taskengine.client import (
     ApiError,
@@ -30,12 +37,10 @@ TASK = {"id": "0198-1", "status": "queued", "type": "echo"}
 
 
 def test_the_key_goes_out_as_a_bearer_token_even_if_a_netrc_names_the_host(
-    api: ScriptedApi, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    api: ScriptedApi, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    netrc = f"{tmp_path}/netrc"
-    with open(netrc, "w") as file:  # noqa: PTH123 - the fixture's type is left open
-        file.write("machine 127.0.0.1 login somebody password else\n")
-    monkeypatch.setenv("NETRC", netrc)
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     api.on("GET", "/v1/tasks/1", Answer(200, TASK))
     client.tasks.get("1")
     assert api.asked[0].headers["authorization"] == "Bearer te_test_key"
@@ -200,3 +205,44 @@ def test_files_are_streamed(api: ScriptedApi, client: Client) -> None:
 def test_a_base_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="base_url"):
         Client(url, "k")
+
+
+def test_a_file_that_breaks_off_is_not_taken_for_whole(api: ScriptedApi, client: Client) -> None:
+    api.on("GET", "/v1/artifacts/1", Answer(200, b"half", promised=100))
+    with pytest.raises(Unreachable):
+        client.artifacts.read("1")
+
+
+@pytest.fixture
+def untrusted(tmp_path: Path) -> Iterator[str]:
+    """The URL of an HTTPS server whose certificate nobody signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with ScriptedApi(context).serving() as api:
+        api.on("GET", "/v1/tasks/1", Answer(200, TASK))
+        yield api.url.replace("http://127.0.0.1", "https://localhost")
+
+
+def test_certificates_are_verified_unless_their_maker_is_named(untrusted: str, tmp_path: Path) -> None:
+    with Client(untrusted, "k") as client, pytest.raises(Unreachable, match="certificate is not trusted"):
+        client.tasks.get("1")
+    with Client(untrusted, "k", verify=str(tmp_path / "server.pem")) as client:
+        assert client.tasks.get("1")["id"] == TASK["id"]
