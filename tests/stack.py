@@ -68,7 +68,7 @@ class Stack:
         self.logs.mkdir()
         self._environment = {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
         self._environment["PYTHONPATH"] = os.pathsep.join(map(str, pythonpath))
-        self._known = {process.name: process for process in processes(self.settings)}
+        self.known: dict[str, Process] = {process.name: process for process in processes(self.settings)}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._session = requests.Session()
         self._record: psycopg.Connection[DictRow] | None = None
@@ -89,16 +89,16 @@ class Stack:
 
     def copy(self, name: str, number: int) -> str:
         """Make another instance of a process known, as a second container would be; returns its name."""
-        argv = tuple(part.replace("@%h", f"@{number}.%h") for part in self._known[name].argv)
+        argv = tuple(part.replace("@%h", f"@{number}.%h") for part in self.known[name].argv)
         made = f"{name}-{number}"
-        self._known[made] = Process(made, argv, self._known[name].environment)
+        self.known[made] = Process(made, argv, self.known[name].environment)
         return made
 
     def start(self, *names: str, **environment: str) -> None:
         """Start processes, with settings of their own if any are named."""
         for name in names:
             assert name not in self._running, f"{name} runs"
-            process = self._known[name]
+            process = self.known[name]
             with self.log(name).open("ab") as log:
                 self._running[name] = _spawn(
                     (executable(process.argv[0]), *process.argv[1:]),
@@ -147,6 +147,10 @@ class Stack:
         for process in ended:
             process.wait(10)
 
+    def kill_pid(self, pid: int) -> None:
+        """End one process of the installation with SIGKILL."""
+        os.kill(pid, signal.SIGKILL)
+
     def freeze(self, name: str) -> list[int]:
         """Stop a process and all below it where they stand; the ids, for :func:`thaw`."""
         main = psutil.Process(self.pid(name))
@@ -185,7 +189,9 @@ class Stack:
 
     # The door
 
-    def call(self, method: str, path: str, body: Any = None, *, key: str = API_KEY, **headers: str) -> requests.Response:
+    def call(
+        self, method: str, path: str, body: Any = None, *, key: str = API_KEY, **headers: str
+    ) -> requests.Response:
         """One request; the answer whatever it is."""
         headers |= {"Authorization": f"Bearer {key}"}
         return requests.request(method, self.base + path, json=body, headers=headers, timeout=60)

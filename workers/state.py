@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from config.settings import Settings
 from taskengine import runtime
@@ -16,6 +17,7 @@ from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.watch import Attempt, Watch
 
 _PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(slots=True)
@@ -68,9 +70,32 @@ def _kill(engine: Engine) -> Callable[[Attempt, Sequence[Claimed]], None]:
 
 
 def own_group() -> None:
-    """Make this pool process the leader of a group of its own, and let it die with its parent."""
+    """Make this pool process the leader of a group of its own. It dies with its parent, and its group with it."""
     os.setpgid(0, 0)
     parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+    leader = os.getpid()
+    if os.fork() == 0:
+        _guard(leader)
+
+
+def _guard(leader: int) -> NoReturn:
+    """Wait, in a process of its own, until the group's leader is gone, however it ended; then end the whole group.
+
+    A kill -9 of the leader would otherwise leave behind what its handler had started. It holds no memory of its own
+    and no descriptor, so that it keeps none of the pool's pipes open.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    os.closerange(0, os.sysconf("SC_OPEN_MAX"))
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    while os.getppid() == leader:
+        signal.sigwait({signal.SIGTERM})
+    os.killpg(leader, signal.SIGKILL)
+    os._exit(0)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option}")

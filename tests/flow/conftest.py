@@ -31,6 +31,7 @@ def stack(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             tick_seconds=0.3,
             relay_seconds=1,
             egress_allow="127.0.0.1",
+            flower_auth="admin:flower-password",
         )
         try:
             made.start("api", "worker-integration", "worker-automation", "worker-control", "beat")

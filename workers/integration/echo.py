@@ -44,8 +44,8 @@ class Echo(Handler[EchoConfig]):
         """Log, sleep, fail as told, then return the message."""
         for number in range(config.log_lines):
             ctx.log(f"line {number + 1} of {config.log_lines}")
-        if config.sleep_seconds:
-            ctx.wait(config.sleep_seconds)
+        if config.sleep_seconds and ctx.wait(config.sleep_seconds):
+            raise TransientError("echo_stopped", "told to stop while it slept")
         if ctx.attempt <= config.fail_times:
             raise TransientError("echo_failed", f"told to fail attempt {ctx.attempt} of {config.fail_times}")
         return Succeeded(EchoOutput(message=config.message))

@@ -35,3 +35,10 @@ def test_only_a_quick_one_is_light() -> None:
     assert Echo().light(EchoConfig())
     assert not Echo().light(EchoConfig(sleep_seconds=1))
     assert not Echo().light(EchoConfig(log_lines=100))
+
+
+def test_told_to_stop_while_it_sleeps_it_does_not_succeed(ctx: HandlerContext) -> None:
+    ctx.stop = True
+    with pytest.raises(TransientError) as caught:
+        Echo().run(ctx, EchoConfig(sleep_seconds=60))
+    assert caught.value.info.code == "echo_stopped"
