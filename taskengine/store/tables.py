@@ -11,7 +11,6 @@ the key share locks on one organization's row would queue up all its writers. ``
 from __future__ import annotations
 
 from sqlalchemy import (
-    ARRAY,
     JSON,
     BigInteger,
     Boolean,
@@ -33,6 +32,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from taskengine.domain.states import FINAL, ExecutionStatus, TaskStatus
 
