@@ -14,7 +14,7 @@ from flask import Flask, Response, request
 from api import errors, idempotency
 from api.answers import Answer
 from api.auth import authenticate
-from api.inputs import check_media_type, parse_json, parse_path, parse_query, read_body, validated
+from api.inputs import READ_TOO_MUCH, check_media_type, parse_json, parse_path, parse_query, read_body, validated
 from api.metrics import metrics_of
 from api.operations import Call, NoQuery, Operation
 from api.routes import DOORS, documentation
@@ -30,7 +30,7 @@ log = structlog.get_logger("taskengine.api")
 def create_app(engine: Engine) -> Flask:
     """The API of one engine, as a WSGI application."""
     app = Flask("api", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = engine.settings.max_body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = engine.settings.max_body_bytes + READ_TOO_MUCH
     app.extensions["taskengine.metrics"] = metrics_of(engine)
     app.url_map.merge_slashes = False
     errors.install(app)

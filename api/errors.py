@@ -66,6 +66,7 @@ _TITLES = {
 _FLASK_DETAILS = {
     404: "no such path, or an id in it that is no UUID",
     405: "the path does not take this method",
+    413: "the body is larger than this server reads (TASKENGINE_MAX_BODY_BYTES)",
 }
 
 
