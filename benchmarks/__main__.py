@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, running(Path(folder)) as servers:
         counts = QUICK if options.quick else FULL
+        before = machine.facts()
+        if busy := machine.busy():
+            console.print(f"[yellow]{busy}: the figures will be noisy[/yellow]")
         try:
             if options.profile:
                 profiling.run(EngineSide(servers), counts, options.profile, console)
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(f"[red]void:[/red] {escape(str(error))}")
             console.print(f"the logs are in {_keep(servers.folder)}")
             return 1
-        facts = {**machine.facts(), **servers.facts(), **_run_facts(options, counts)}
+        facts = {**before, **servers.facts(), **_run_facts(options, counts)}
     show(figures(samples), console)
     if options.json:
         _write(options.json, report(samples, facts))
@@ -111,7 +114,7 @@ def _keep(logs: Path) -> Path:
 
 
 def _run_facts(options: argparse.Namespace, counts: Counts) -> dict[str, Any]:
-    return {"rounds": options.rounds, "flood": counts.flood, "singles": counts.singles}
+    return {"load_after": machine.load(), "rounds": options.rounds, "flood": counts.flood, "singles": counts.singles}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from flask import Flask, Response, jsonify, request
 
-from benchmarks.celery_app import TASK
-from benchmarks.celery_app import app as celery_app
+from benchmarks import celery_app
 
 app = Flask(__name__)
+publisher = celery_app.publisher()
 
 
 @app.post("/tasks")
 def post() -> Response:
     """The task's id, and its result when the caller waits."""
-    answer = celery_app.tasks[TASK].apply_async((request.get_json(),))
     wait = request.args.get("wait", type=float)
+    celery = celery_app.app if wait else publisher
+    answer = celery.send_task(celery_app.TASK, (request.get_json(),))
     result = answer.get(timeout=wait) if wait else None
     return jsonify(id=answer.id, result=result)

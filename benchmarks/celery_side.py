@@ -1,7 +1,6 @@
 """Plain Celery on Redis, tuned: no events, gossip, mingle or heartbeat, deep prefetch, pooled producers.
 
-Floods are posted by an app without a result backend, since a client that has one subscribes to every task
-that it posts; the workers store the results all the same.
+Floods are posted by an app without a result backend; the workers store the results all the same.
 """
 
 from __future__ import annotations
@@ -54,8 +53,7 @@ class CelerySide:
         port = free_port()
         self._processes.start(f"{self.name} door", _door(port), environment)
         self._app.conf.update(broker_url=self._broker, result_backend=self._results)
-        self._publisher = Celery("publisher", broker=self._broker, backend="disabled://", set_as_current=False)
-        self._publisher.conf.task_default_queue = QUEUE
+        self._publisher = celery_app.publisher(self._broker)
         self._client = Client(port)
         until(self._ready, f"{self.name} is ready", 30)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+BUSY_PERCENT = 10
 PACKAGES = ("taskengine", "celery", "kombu", "huey", "redis", "granian", "flask", "sqlalchemy", "psycopg")
 
 
@@ -20,11 +21,22 @@ def facts() -> dict[str, Any]:
         "usable_cores": len(os.sched_getaffinity(0)),
         "processor": _processor(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
-        "load_before": list(os.getloadavg()),
+        "load_before": load(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
+
+
+def load() -> float:
+    """Processes that wanted a core, on average over the last minute."""
+    return os.getloadavg()[0]
+
+
+def busy() -> str | None:
+    """A warning when other work takes the cores."""
+    share = psutil.cpu_percent(interval=1)
+    return f"{share:.0f} % of the cores are busy with other work" if share > BUSY_PERCENT else None
 
 
 def _processor() -> str:
