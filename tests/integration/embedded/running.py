@@ -51,6 +51,8 @@ class Program:
                 line = self._queue.get(timeout=max(deadline - time.monotonic(), 0))
             except queue.Empty:
                 line = None
+            if line is None:
+                self._queue.put(None)  # the end stays the end, for whoever reads next
             assert line is not None, f"no line with {text!r} in:\n" + "\n".join(self.lines)
             self.lines.append(line)
             if text in line:
@@ -80,9 +82,9 @@ class Program:
 
 @contextlib.contextmanager
 def program(module: str, *arguments: str, folder: Path = ROOT, **environment: str) -> Iterator[Program]:
-    """Run a module; at the end it is killed, if a failing test left it running."""
+    """Run a module as its installed command would, without looking into ``folder`` for packages; at the end it is killed, if a failing test left it running."""
     process = subprocess.Popen(
-        (sys.executable, "-m", module, *arguments),
+        (sys.executable, "-P", "-m", module, *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
