@@ -76,6 +76,7 @@ def _move(name: str, sources: str, target: str, why: str) -> Move:
 
 
 _NOT_STARTED = "pending deferred queued retrying paused"
+_ENDED_BADLY = "failed cancelled skipped"
 
 MOVES: dict[str, Move] = {
     move.name: move
@@ -88,7 +89,7 @@ MOVES: dict[str, Move] = {
         _move("retry_scheduled", "running", "retrying", "the attempt failed and will be tried again"),
         _move("lost", "running", "queued", "the worker fell silent; the next attempt may begin"),
         _move("cancelled", f"{_NOT_STARTED} running waiting_input", "cancelled", "somebody cancelled it"),
-        _move("expired", _NOT_STARTED, "cancelled", "expires_at passed before it started"),
+        _move("expired", "pending deferred queued paused", "cancelled", "expires_at passed before it started"),
         _move("rejected", "pending paused", "cancelled", "a reviewer rejected it"),
         _move("skipped", "pending paused", "skipped", "an upstream failure made it pointless"),
         _move("paused", "pending deferred queued retrying", "paused", "somebody paused it"),
@@ -97,7 +98,9 @@ MOVES: dict[str, Move] = {
         _move("resumed_retrying", "paused", "retrying", "resumed; its retry is not due"),
         _move("resumed", "paused", "queued", "resumed; nothing stands in its way"),
         _move("triggered", "pending deferred retrying", "queued", "somebody triggered it by hand"),
-        _move("retried", "failed cancelled", "queued", "somebody asked for another try"),
+        _move("retried", _ENDED_BADLY, "queued", "somebody asked for another try"),
+        _move("retried_pending", _ENDED_BADLY, "pending", "somebody asked for another try; it needs its review"),
+        _move("retried_deferred", _ENDED_BADLY, "deferred", "somebody asked for another try, at its time"),
         _move("redriven", "failed", "queued", "its dead letter was redriven"),
     )
 }

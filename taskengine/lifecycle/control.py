@@ -48,14 +48,29 @@ def execute(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
 
 
 def retry(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
-    """Run a failed or cancelled task again, with its retries counted from the start."""
+    """Run a failed, cancelled or skipped task again, with its retries counted from the start.
+
+    One that was never reviewed, or was rejected, waits for its review; one whose time has not come, for its time.
+    Conflict while something that it depends on has not completed.
+    """
     with engine.db.begin() as conn:
         row = locked(conn, caller, task_id)
         if TaskStatus(row.status) in MOVES["retried"].sources and row.waiting_on:
             raise Conflict("the task still waits for others, which did not complete; retry those first")
-        _move(engine, conn, caller, row, "retried")
+        _move(engine, conn, caller, row, _retried(engine, row))
         dead_letters.close_for(conn, task_id)
     return query.task(engine, caller, task_id)
+
+
+def _retried(engine: Engine, row: Any) -> str:
+    if row.requires_human_review and (row.review is None or row.review["decision"] != "approved"):
+        return "retried_pending"
+    return "retried_deferred" if is_early(engine, row) else "retried"
+
+
+def is_early(engine: Engine, row: Any) -> bool:
+    """Whether a task waits for its time: nobody triggered it by hand."""
+    return row.scheduled_for is not None and row.scheduled_for > engine.clock() and not row.triggered
 
 
 def pause(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
@@ -81,6 +96,6 @@ def place(engine: Engine, row: Any) -> str:
         return "resumed_pending"
     if row.run_at is not None and row.attempt and row.run_at > engine.clock():
         return "resumed_retrying"
-    if row.scheduled_for is not None and row.scheduled_for > engine.clock() and not row.triggered:
+    if is_early(engine, row):
         return "resumed_deferred"
     return "resumed"

@@ -11,11 +11,12 @@ from taskengine.domain import credentials
 from taskengine.domain.errors import Conflict, FieldError, Invalid
 from taskengine.domain.states import FINAL, WAITING, TaskStatus
 from taskengine.domain.task import Caller, Priority, TaskChanges
-from taskengine.lifecycle import query
+from taskengine.lifecycle import dispatch, query
 from taskengine.lifecycle.control import locked
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import check_config, secret_fields
 from taskengine.store import events, tasks
+from taskengine.store.cipher import WrongKey
 
 _PLAIN = (
     "name",
@@ -58,7 +59,7 @@ def update(engine: Engine, caller: Caller, task_id: UUID, changes: TaskChanges) 
             values |= _schedule(row, changes)
         if values:
             tasks.change(conn, task_id, values)
-            tasks.sync_outbox(conn, task_id)
+            dispatch.after_commit(engine, tasks.sync_outbox(conn, task_id))
             events.note(conn, task_id, "task.changed", {"fields": sorted(sent), "by": caller.name})
     return query.task(engine, caller, task_id)
 
@@ -67,8 +68,19 @@ def _config(engine: Engine, row: Any, config: dict[str, Any]) -> dict[str, Any]:
     handler = engine.registry.get(row.type)
     if handler is None:
         raise Conflict(f"the task type {row.type!r} is not installed here, so the config cannot be checked")
-    sealed = credentials.keep_masked(config, row.config)
-    clear = credentials.unseal(sealed, engine.cipher.decrypt, lambda _: None)
+    if credentials.holds_reserved_name(config):
+        raise Invalid(
+            "config holds a reserved name",
+            [FieldError(("config",), "the name $encrypted is reserved", "reserved_name")],
+        )
+    kept = credentials.keep_masked(config, row.config)
+    if credentials.holds_mask(kept):
+        fault = "*** keeps a credential where it was; there is none here, send the credential itself"
+        raise Invalid(f"config: {fault}", [FieldError(("config",), fault, "mask")])
+    try:
+        clear = credentials.unseal(kept, engine.cipher.decrypt, lambda _: None)
+    except WrongKey as error:
+        raise Conflict(str(error)) from error
     faults, light = check_config(handler, clear, row.input_schema)
     if faults:
         errors = [FieldError(("config", *fault.loc), fault.msg, fault.type) for fault in faults]

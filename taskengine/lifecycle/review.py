@@ -10,7 +10,7 @@ from taskengine.domain.states import MOVES, TaskStatus, refuse
 from taskengine.domain.task import Caller
 from taskengine.lifecycle import dispatch, query
 from taskengine.lifecycle.advance import advance
-from taskengine.lifecycle.control import locked
+from taskengine.lifecycle.control import is_early, locked
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.finish import tell
 from taskengine.store import events, tasks, transitions
@@ -35,8 +35,9 @@ def approve(engine: Engine, caller: Caller, task_id: UUID, notes: str | None) ->
         events.note(conn, task_id, "task.approved", {"notes": notes, "by": caller.name})
         ready = not row.waiting_on and (row.execution_type != "manual" or row.triggered)
         if ready and TaskStatus(row.status) is TaskStatus.pending:
-            early = row.scheduled_for is not None and row.scheduled_for > engine.clock()
-            moved = transitions.move(conn, "deferred" if early else "queued", [task_id], data={"by": caller.name})
+            moved = transitions.move(
+                conn, "deferred" if is_early(engine, row) else "queued", [task_id], data={"by": caller.name}
+            )
             dispatch.after_commit(engine, {item.queue for item in moved if item.status == "queued"})
     return query.task(engine, caller, task_id)
 

@@ -53,6 +53,14 @@ def pick(conn: Connection, queue: str, *, room: int, pack: int) -> Rows:
     return list(conn.execute(_PICK, {"queue": queue, "room": room, "pack": float(pack), "reach": room * pack}))
 
 
+_HOLD = text("SELECT FROM outbox WHERE task_id = ANY(CAST(:ids AS uuid[])) ORDER BY task_id FOR UPDATE")
+
+
+def hold(conn: Connection, ids: Sequence[UUID]) -> None:
+    """Lock places in line, as whoever may take them away must before it locks the task: claims do it in this order."""
+    conn.execute(_HOLD, {"ids": list(ids)})
+
+
 _QUEUES_IN_LINE = text(
     """
     SELECT name FROM unnest(CAST(:queues AS text[])) AS name

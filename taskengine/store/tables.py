@@ -170,7 +170,7 @@ tasks = Table(
         "tasks_expiry_idx",
         "expires_at",
         postgresql_where=text(
-            "expires_at IS NOT NULL AND status IN ('pending', 'deferred', 'queued', 'retrying', 'paused')"
+            "expires_at IS NOT NULL AND started_at IS NULL AND status IN ('pending', 'deferred', 'queued', 'paused')"
         ),
     ),
     Index("tasks_prune_idx", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, and_, delete, func, select, text
 
 from taskengine.domain.task import Priority, TaskFilter
+from taskengine.store import outbox
 from taskengine.store.database import Rows
 from taskengine.store.tables import task_dependencies, tasks
 
@@ -85,7 +86,8 @@ def get(conn: Connection, organization_id: UUID, task_id: UUID) -> Any | None:
 
 
 def lock(conn: Connection, organization_id: UUID, task_id: UUID) -> Any | None:
-    """Every column of one task, locked until the transaction ends, or None."""
+    """Every column of one task, locked until the transaction ends, or None. A claim of that moment passes it by."""
+    outbox.hold(conn, [task_id])
     return conn.execute(
         select(tasks).where(tasks.c.id == task_id, tasks.c.organization_id == organization_id).with_for_update()
     ).first()
@@ -179,15 +181,19 @@ def change(conn: Connection, task_id: UUID, values: dict[str, Any]) -> None:
 
 _SYNC_OUTBOX = text(
     """
-    UPDATE outbox o SET priority = t.priority, urgency = t.urgency, expires_at = t.expires_at, light = t.light
-    FROM tasks t WHERE t.id = :task_id AND o.task_id = t.id
+    UPDATE outbox o SET priority = t.priority, urgency = t.urgency, light = t.light AND t.lost_count = 0,
+        expires_at = CASE WHEN t.started_at IS NULL THEN t.expires_at END, published_at = NULL
+    FROM tasks t WHERE t.id = :task_id AND o.task_id = t.id RETURNING o.queue
     """
 )
 
 
-def sync_outbox(conn: Connection, task_id: UUID) -> None:
-    """Carry a changed task's place in line over to its outbox row."""
-    conn.execute(_SYNC_OUTBOX, {"task_id": task_id})
+def sync_outbox(conn: Connection, task_id: UUID) -> list[str]:
+    """Carry a changed task's place in line over to its outbox row; returns the queue to ring, if it is in line.
+
+    Its message may be on the way, or was just passed by because the task was locked: it is sent anew.
+    """
+    return [row.queue for row in conn.execute(_SYNC_OUTBOX, {"task_id": task_id})]
 
 
 _DUE = text(
@@ -206,16 +212,19 @@ def due(conn: Connection, limit: int) -> Rows:
 _EXPIRED = text(
     """
     SELECT id FROM tasks
-    WHERE expires_at IS NOT NULL AND expires_at <= now()
-        AND status IN ('pending', 'deferred', 'queued', 'retrying', 'paused')
-    ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    WHERE expires_at IS NOT NULL AND expires_at <= now() AND started_at IS NULL
+        AND status IN ('pending', 'deferred', 'queued', 'paused')
+    ORDER BY expires_at LIMIT :limit
     """
 )
 
 
 def expired(conn: Connection, limit: int) -> list[UUID]:
-    """Tasks whose expires_at passed before they started, locked. Uses tasks_expiry_idx."""
-    return [row.id for row in conn.execute(_EXPIRED, {"limit": limit})]
+    """Tasks whose expires_at passed before they started, with their places in line locked. Uses tasks_expiry_idx."""
+    ids = [row.id for row in conn.execute(_EXPIRED, {"limit": limit})]
+    if ids:
+        outbox.hold(conn, ids)
+    return ids
 
 
 _CANCELLING = text(

@@ -103,11 +103,13 @@ _CLAIM = text(
             SELECT o.task_id FROM settings, outbox o
             JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS m(id, attempt)
                 ON o.task_id = m.id AND o.attempt = m.attempt
+            JOIN tasks t ON t.id = o.task_id
             WHERE (o.expires_at IS NULL OR o.expires_at > now())
                 AND NOT EXISTS (SELECT FROM queues q WHERE q.name = o.queue AND q.paused)
             ORDER BY o.task_id
-            -- A double of this message finds the rows locked and leaves them.
-            FOR UPDATE OF o SKIP LOCKED)
+            -- A double of this message finds the rows locked and leaves them. A new dependent's lock on the task is
+            -- waited for, in the order of ids.
+            FOR UPDATE OF o SKIP LOCKED FOR NO KEY UPDATE OF t)
         RETURNING task_id
     ), taken AS (
         UPDATE tasks t SET status = 'running', attempt = t.attempt + 1, started_at = coalesce(t.started_at, now()),
@@ -172,15 +174,22 @@ _FINISH = text(
         UPDATE executions e SET status = d.execution_status, ended_at = now(), lease_until = NULL, error = d.error
         FROM d JOIN locked ON locked.id = d.execution_id WHERE e.id = d.execution_id
         RETURNING e.id, e.task_id
+    ), held AS (
+        SELECT t.id, ended.id AS execution_id FROM tasks t JOIN ended ON ended.task_id = t.id
+        ORDER BY t.id FOR NO KEY UPDATE OF t
     ), moved AS (
-        UPDATE tasks t SET status = d.status, result = d.result,
-            last_error = coalesce(d.error, t.last_error), error_count = t.error_count + d.failed,
-            run_at = now() + make_interval(secs => d.delay_seconds), updated_at = now(),
-            completed_at = CASE WHEN d.status <> 'retrying' THEN now() END
-        FROM ended JOIN d ON d.execution_id = ended.id
-        WHERE t.id = ended.task_id AND t.status = 'running'
+        -- Whoever asked for a cancel that came too late for this attempt gets no other attempt.
+        UPDATE tasks t SET result = d.result,
+            status = CASE WHEN d.status = 'retrying' AND t.cancel_requested_at IS NOT NULL THEN 'cancelled'
+                ELSE d.status END,
+            last_error = coalesce(d.error, t.last_error), error_count = t.error_count + d.failed, updated_at = now(),
+            run_at = CASE WHEN t.cancel_requested_at IS NULL THEN now() + make_interval(secs => d.delay_seconds) END,
+            completed_at = CASE WHEN d.status <> 'retrying' OR t.cancel_requested_at IS NOT NULL THEN now() END
+        FROM held JOIN d ON d.execution_id = held.execution_id
+        WHERE t.id = held.id AND t.status = 'running'
         RETURNING t.id, t.organization_id, t.type, t.queue, t.attempt, t.status, t.completed_at,
-            t.has_dependents, d.event, d.dead, d.error, d.execution_id
+            t.has_dependents, CASE t.status WHEN 'cancelled' THEN 'task.cancelled' ELSE d.event END AS event, d.dead,
+            d.error, d.execution_id
     ), noted AS (
         INSERT INTO events (organization_id, task_id, type, from_status, to_status, attempt, data)
         SELECT organization_id, id, event, 'running', status, attempt,
@@ -236,7 +245,8 @@ _UNRING = "DELETE FROM outbox WHERE task_id IN (SELECT id FROM old)"
 _RING = """
     INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
         enqueued_at, rings)
-    SELECT id, organization_id, queue, priority, urgency, attempt + 1, light AND lost_count = 0, expires_at, now(), 0
+    SELECT id, organization_id, queue, priority, urgency, attempt + 1, light AND lost_count = 0,
+        CASE WHEN started_at IS NULL THEN expires_at END, now(), 0
     FROM {source} ON CONFLICT (task_id) DO NOTHING
 """
 
@@ -248,21 +258,27 @@ def _statement(sets: str, *, rings: bool, condition: str = "") -> TextClause:
 
 _ENDED = ", completed_at = now(), run_at = NULL"
 _QUEUED = ", queued_at = now(), run_at = NULL"
+_AFRESH = (
+    ", completed_at = NULL, result = NULL, error_count = 0, lost_count = 0, cancel_requested_at = NULL,"
+    " cancel_reason = NULL, expires_at = CASE WHEN expires_at > now() THEN expires_at END"
+)
 _STATEMENTS: dict[str, TextClause] = {
     "queued": _statement(_QUEUED, rings=True, condition="AND waiting_on = 0"),
     "deferred": _statement(", run_at = scheduled_for", rings=False, condition="AND waiting_on = 0"),
     "triggered": _statement(_QUEUED + ", triggered = true", rings=True),
-    "retried": _statement(
-        _QUEUED + ", completed_at = NULL, result = NULL, error_count = 0, lost_count = 0,"
-        " cancel_requested_at = NULL, cancel_reason = NULL",
-        rings=True,
-    ),
-    "redriven": _statement(_QUEUED + ", completed_at = NULL, error_count = 0, lost_count = 0", rings=True),
+    "retried": _statement(_QUEUED + _AFRESH, rings=True),
+    "retried_pending": _statement(_AFRESH + ", review = NULL", rings=False),
+    "retried_deferred": _statement(_AFRESH + ", run_at = scheduled_for", rings=False),
+    "redriven": _statement(_QUEUED + _AFRESH, rings=True),
     "cancelled": _statement(
         _ENDED + ", cancel_requested_at = coalesce(cancel_requested_at, now()), cancel_reason = :reason", rings=False
     ),
     "rejected": _statement(_ENDED + ", cancel_reason = :reason, review = CAST(:data AS json)", rings=False),
-    "expired": _statement(_ENDED + ", last_error = CAST(:data AS json)", rings=False),
+    "expired": _statement(
+        _ENDED + ", last_error = CAST(:data AS json)",
+        rings=False,
+        condition="AND started_at IS NULL AND expires_at <= now()",
+    ),
     "skipped": _statement(_ENDED + ", last_error = CAST(:data AS json)", rings=False),
     "paused": _statement("", rings=False),
     "resumed": _statement(_QUEUED, rings=True),
@@ -316,7 +332,8 @@ _LOSE = text(
                 WHEN t.lost_count + 1 >= :lost_limit THEN 'failed' ELSE 'queued' END,
             completed_at = CASE WHEN t.cancel_requested_at IS NOT NULL
                 OR t.lost_count + 1 >= :lost_limit THEN now() END,
-            queued_at = now()
+            queued_at = CASE WHEN t.cancel_requested_at IS NULL AND t.lost_count + 1 < :lost_limit THEN now()
+                ELSE t.queued_at END
         FROM ended WHERE t.id = ended.task_id AND t.status = 'running'
         RETURNING t.*, ended.id AS execution_id
     ), noted AS (
@@ -357,7 +374,7 @@ _COUNT_DOWN = text(
     RETURNING t.id, t.queue, t.status, t.waiting_on,
         t.status = 'pending' AND t.waiting_on = 0 AND (t.execution_type <> 'manual' OR t.triggered)
             AND (NOT t.requires_human_review OR t.review IS NOT NULL) AS ready,
-        t.scheduled_for IS NOT NULL AND t.scheduled_for > now() AS early
+        t.scheduled_for IS NOT NULL AND t.scheduled_for > now() AND NOT t.triggered AS early
     """
 )
 

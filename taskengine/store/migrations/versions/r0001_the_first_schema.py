@@ -193,7 +193,7 @@ def upgrade() -> None:
         ["expires_at"],
         unique=False,
         postgresql_where=sa.text(
-            "expires_at IS NOT NULL AND status IN ('pending', 'deferred', 'queued', 'retrying', 'paused')"
+            "expires_at IS NOT NULL AND started_at IS NULL AND status IN ('pending', 'deferred', 'queued', 'paused')"
         ),
     )
     op.create_index(op.f("tasks_organization_id_id_idx"), "tasks", ["organization_id", "id"], unique=False)
@@ -403,7 +403,7 @@ def downgrade() -> None:
         "tasks_expiry_idx",
         table_name="tasks",
         postgresql_where=sa.text(
-            "expires_at IS NOT NULL AND status IN ('pending', 'deferred', 'queued', 'retrying', 'paused')"
+            "expires_at IS NOT NULL AND started_at IS NULL AND status IN ('pending', 'deferred', 'queued', 'paused')"
         ),
     )
     op.drop_index("tasks_due_idx", table_name="tasks", postgresql_where=sa.text("status IN ('deferred', 'retrying')"))
