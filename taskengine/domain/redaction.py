@@ -24,9 +24,11 @@ class Redactor:
         """From now on, hide this value."""
         if len(secret) >= _SHORTEST:
             encoded = secret.encode("utf-8", "replace")
-            self._secrets |= {secret, quote(encoded, safe=""), quote_plus(encoded)}
+            self._secrets |= {secret, quote(encoded), quote(encoded, safe=""), quote_plus(encoded)}
             # A traceback shows values by their repr, a dumped body as JSON: quotes and line ends look different there.
-            self._secrets |= {repr(secret)[1:-1], json.dumps(secret)[1:-1]}
+            self._secrets |= {
+                text[1:-1] for text in (repr(secret), json.dumps(secret), json.dumps(secret, ensure_ascii=False))
+            }
             longest_first = sorted(self._secrets, key=len, reverse=True)
             self._pattern = re.compile("|".join(re.escape(item) for item in longest_first))
 
