@@ -27,7 +27,8 @@ class Api:
         headers = dict(options.pop("headers", {}))
         if self._key is not None:
             headers.setdefault("Authorization", f"Bearer {self._key}")
-        return self._client.open(path, method=method, headers=headers, **options)
+        # Buffered: read in full and closed, files too.
+        return self._client.open(path, method=method, headers=headers, buffered=True, **options)
 
     def raw(self, method: str, path: str, body: bytes, **headers: str) -> TestResponse:
         """A request with these bytes as its body, said to be JSON."""
