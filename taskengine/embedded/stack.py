@@ -25,7 +25,7 @@ from taskengine.embedded.supervisor import Stopped, Supervisor
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds taskengine/, workers/ and api/: the processes run there, whatever else is called so."""
 
-STOP_SECONDS = 14.0
+STOP_SECONDS = 13.0
 """A stop takes at most this long; what does not end in time is ended."""
 
 _STOP_STAGES = (
