@@ -28,7 +28,7 @@ def spec(number: int) -> dict[str, Any]:
     made: dict[str, Any] = {"name": f"load {number}", "type": "echo", "config": config, "retry": _RETRY}
     match number % 10:
         case 1 | 4 | 7:
-            config["sleep_seconds"] = 0.05
+            config["sleep_seconds"] = 0.03
         case 3:
             config["fail_times"] = 1
         case 5:
@@ -46,7 +46,7 @@ class Load:
         self.accepted: set[str] = set()
         self._lock = threading.Lock()
 
-    def submit(self, count: int = 800) -> None:
+    def submit(self, count: int = 620) -> None:
         """Post tasks in batches of a few hundred."""
         for start in range(0, count, 400):
             ids = self.stack.submit_batch([spec(number) for number in range(start, min(start + 400, count))])

@@ -90,9 +90,10 @@ def _doubled(url: str) -> Iterator[list[bytes]]:
 
 
 def test_every_message_is_delivered_twice(stack: Stack, load: Load, doomed_servers: Servers) -> None:
-    with _doubled(doomed_servers.redis_url) as doubled, load.clients():
-        load.submit()
-        load.wait_until_busy()
+    with _doubled(doomed_servers.redis_url) as doubled:
+        with load.clients():
+            load.submit()
+            load.wait_until_busy()
         took = load.settle()
     assert len(doubled) > 100
     print(f"{len(doubled)} messages delivered twice: {len(load.accepted)} tasks, all final {took:.1f} s later")
@@ -125,8 +126,8 @@ def test_a_frozen_worker_wakes_after_its_lease(stack: Stack, load: Load) -> None
         eventually(lambda: "late_results_refused" in refused.read_text(), 20, "its late results are refused")
     print(f"a frozen worker held {len(held)} tasks: {len(load.accepted)} tasks, all final {load.settle():.1f} s later")
     assert load.lost() >= len(held)
-    rows = stack.sql("SELECT array_agg(status ORDER BY attempt) AS s FROM executions WHERE task_id = ANY(%s) GROUP BY task_id", held)
-    assert all("lost" in row["s"] and row["s"][-1] == "succeeded" for row in rows)
+    ends = "SELECT array_agg(status ORDER BY attempt) AS s FROM executions WHERE task_id = ANY(%s) GROUP BY task_id"
+    assert all("lost" in row["s"] and row["s"][-1] == "succeeded" for row in stack.sql(ends, held))
     ids = stack.submit_batch([{"config": {"sleep_seconds": 0.1}} for _ in range(20)])
     assert {stack.task(task_id, wait=20)["status"] for task_id in ids} == {"completed"}
     workers = {row["worker"] for row in stack.sql("SELECT worker FROM executions WHERE task_id = ANY(%s)", ids)}

@@ -61,11 +61,11 @@ def test_redis_comes_back_empty(stack: Stack, load: Load, doomed_servers: Server
 
 def test_redis_is_flushed_again_and_again(stack: Stack, load: Load, doomed_servers: Servers) -> None:
     with load.clients(), redis.Redis.from_url(doomed_servers.redis_url) as client:
-        load.submit(1200)
-        for finished in range(20, 400, 20):
+        load.submit(760)
+        for finished in range(20, 240, 20):
             eventually(lambda enough=finished: load.finished() >= enough, 30, "work goes on")
             client.flushall()
-    _report("Redis flushed 19 times", load, load.settle())
+    _report("Redis flushed 11 times", load, load.settle())
 
 
 def test_postgres_is_restarted(stack: Stack, load: Load, doomed_servers: Servers) -> None:
