@@ -36,8 +36,9 @@ def for_postgres(data: Path, needed: Iterable[Path]) -> Identity | None:
         return Identity(entry.pw_uid, entry.pw_gid)
     # Reading and entering folders suffices, so that is all it gets, where root itself has it to give (containers
     # often hold it back, and leave the wider one).
+    permitted = linux.permitted_capabilities()
     for capability in (linux.CAP_DAC_READ_SEARCH, linux.CAP_DAC_OVERRIDE):
-        if capability in linux.permitted_capabilities():
+        if permitted >= {capability, linux.CAP_SETPCAP}:
             return Identity(entry.pw_uid, entry.pw_gid, capability)
     raise StartError(
         f"as root, Postgres runs as user {entry.pw_name}, who may not enter a folder on the way to "

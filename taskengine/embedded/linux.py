@@ -9,9 +9,11 @@ from pathlib import Path
 
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
+CAP_SETPCAP = 8
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 1 << 2
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -43,9 +45,14 @@ def die_with(parent_pid: int, signum: int) -> None:
 
 
 def become(uid: int, gid: int, capability: int | None) -> None:
-    """Give up root for ``uid``; ``capability``, if one is named, stays in force across the coming exec."""
+    """Give up root for ``uid``; ``capability``, if one is named, stays in force across the coming exec.
+
+    Keeping one takes CAP_SETPCAP.
+    """
     if capability is not None:
-        _prctl(_PR_SET_KEEPCAPS, 1)
+        # Otherwise the change of user would take all capabilities away, and access(2), by which Postgres looks for its
+        # own programs, would leave them out of account for as long as the process lives.
+        _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)

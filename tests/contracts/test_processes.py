@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 import pytest
 import yaml
 
@@ -146,7 +146,7 @@ def test_compose_meets_the_compose_specification(compose: Any, services: Any) ->
     vendored = resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
     schema = json.loads(vendored.read_text())
     for document in (compose, compose | {"services": services}):
-        jsonschema.validate(document, schema, cls=jsonschema.validators.validator_for(schema))
+        jsonschema_rs.validate(schema, document)
 
 
 def test_the_image_runs_the_api_by_default_and_not_as_root() -> None:

@@ -82,7 +82,10 @@ class Program:
 
 @contextlib.contextmanager
 def program(module: str, *arguments: str, folder: Path = ROOT, **environment: str) -> Iterator[Program]:
-    """Run a module as its installed command would, without looking into ``folder`` for packages; at the end it is killed, if a failing test left it running."""
+    """Run a module as its installed command would, without looking into ``folder`` for packages.
+
+    At the end it is stopped, if a failing test left it running.
+    """
     process = subprocess.Popen(
         (sys.executable, "-P", "-m", module, *arguments),
         stdout=subprocess.PIPE,

