@@ -15,12 +15,11 @@ import pytest
 from config.processes import KINDS
 from docs import error_codes, generate
 from docs.generate import FOLDER
-from taskengine.domain.task import TaskSpec
+from taskengine.domain.task import Caller, TaskSpec
 from taskengine.lifecycle import recover
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import prepare
 from taskengine.store import tables
-from tests.conftest import Caller
 from tests.documents import ROOT, anchors, blocks, links, name_of, pages
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"

@@ -18,7 +18,7 @@ from tests.conftest import Bench
 
 Call = Callable[..., tuple[int, Any]]
 
-API_CALL = {
+API_CALL: dict[str, Any] = {
     "apiEndpoint": "https://api.example.com/v1/resource",
     "apiMethod": "POST",
     "apiPayload": {"key": "value"},
@@ -27,7 +27,7 @@ API_CALL = {
     "customHeaders": {"X-Custom-Header": "value"},
     "timeout": 30000,
 }
-FETCH_USERS = {
+FETCH_USERS: dict[str, Any] = {
     "title": "Fetch user data from external API",
     "taskType": "api_call",
     "priority": "high",
