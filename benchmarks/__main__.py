@@ -33,21 +33,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; 1 if a figure turned out void."""
     options = _parse(arguments)
     console = _console(stderr=options.json == Path("-"))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, running(Path(folder)) as servers:
         counts = QUICK if options.quick else FULL
         before = machine.facts()
         if busy := machine.busy():
             console.print(f"[yellow]{busy}: the figures will be noisy[/yellow]")
+        samples: list[Sample] = []
         try:
             if options.profile:
                 profiling.run(EngineSide(servers), counts, options.profile, console)
                 return 0
-            samples = list(_measure(_contenders(options.contenders, servers), options, counts, console))
+            for found in _measure(_contenders(options.contenders, servers), options, counts, console):
+                samples += found
         except BenchmarkError as error:
             console.print(f"[red]void:[/red] {escape(str(error))}")
             console.print(f"the logs are in {_keep(servers.folder)}")
             return 1
+        except KeyboardInterrupt:
+            console.print("[yellow]stopped early: these are the figures so far[/yellow]")
         facts = {**before, **servers.facts(), **_run_facts(options, counts)}
     show(figures(samples), console)
     if options.json:
@@ -91,13 +95,13 @@ def _contenders(names: Sequence[str], servers: Servers) -> list[Contender]:
 
 def _measure(
     contenders: Sequence[Contender], options: argparse.Namespace, counts: Counts, console: Console
-) -> Iterator[Sample]:
+) -> Iterator[list[Sample]]:
     """Contenders take turns within each scenario, so that a drift of the machine meets all alike."""
     for number in range(1, options.rounds + 1):
         for name in options.only:
             for contender in contenders:
                 console.print(f"[dim]round {number} of {options.rounds}: {name}, {contender.name}[/dim]")
-                yield from _samples(contender, PARTS[name], counts)
+                yield _samples(contender, PARTS[name], counts)
 
 
 def _samples(contender: Contender, part: Part, counts: Counts) -> list[Sample]:

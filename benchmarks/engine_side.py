@@ -92,7 +92,6 @@ class EngineSide:
             bootstrap_api_key=SecretStr(self._key),
             encryption_key=SecretStr(Fernet.generate_key().decode()),
             workers="integration=2,control=1,browser=0,reporting=0,automation=0",
-            task_events=False,
             log_level="WARNING",
         )
 

@@ -16,6 +16,7 @@ from benchmarks.stats import (
     P50,
     P95,
     P99,
+    PROCESSES,
     Metric,
     Sample,
     percentile,
@@ -93,7 +94,8 @@ def memory(contender: Contender, counts: Counts) -> Iterator[Sample]:
     for part, pids in contender.trees().items():
         processes = [process for pid in pids for process in tree(pid)]
         megabytes = sum(process.memory_full_info().pss for process in processes) / 2**20
-        yield Sample("memory", MEMORY, contender.name, f"{part}: {len(processes)} processes", megabytes)
+        yield Sample("memory", MEMORY, contender.name, part, megabytes)
+        yield Sample("memory", PROCESSES, contender.name, part, len(processes))
 
 
 def flood_costs(contender: Contender, counts: Counts) -> Iterator[Sample]:

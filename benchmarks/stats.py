@@ -27,6 +27,7 @@ P50 = Metric("p50", "ms", False)
 P95 = Metric("p95", "ms", False)
 P99 = Metric("p99", "ms", False)
 MEMORY = Metric("memory", "MB", False)
+PROCESSES = Metric("processes", "number", False)
 
 
 @dataclass(frozen=True, slots=True)
