@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from threading import BoundedSemaphore
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,8 @@ from api.routes import DOORS, documentation
 from taskengine.lifecycle.engine import Engine
 
 SLOW_SECONDS = 1.0
+WAITING_SHARE = 75
+"""Percentage of the server's threads that requests with ``?wait=`` may hold; the next of them are not held back."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _STARTED = "taskengine.started"
 
@@ -34,12 +37,13 @@ def create_app(engine: Engine) -> Flask:
     app.extensions["taskengine.metrics"] = metrics_of(engine)
     app.url_map.merge_slashes = False
     errors.install(app)
+    seats = BoundedSemaphore(max(1, engine.settings.api_threads * WAITING_SHARE // 100))
     for door in DOORS:
         for operation in door.operations:
             app.add_url_rule(
                 operation.rule,
                 endpoint=operation.name,
-                view_func=_open_view(engine, operation) if operation.scope is None else _view(engine, operation),
+                view_func=_open_view(engine, operation) if operation.scope is None else _view(engine, seats, operation),
                 methods=[operation.method],
                 provide_automatic_options=False,
             )
@@ -56,13 +60,13 @@ def _open_view(engine: Engine, operation: Operation) -> Callable[[], Response]:
     return handle
 
 
-def _view(engine: Engine, operation: Operation) -> Callable[..., Response]:
+def _view(engine: Engine, seats: BoundedSemaphore, operation: Operation) -> Callable[..., Response]:
     """The way of a request: key and scope, path, query, body, then the view, once per Idempotency-Key."""
     assert operation.scope is not None
     scope = operation.scope
 
     def handle(**arguments: Any) -> Response:
-        call = Call(engine, authenticate(engine, request, scope))
+        call = Call(engine, authenticate(engine, request, scope), seats)
         parse_path(operation.path, arguments)
         query = parse_query(operation.query, operation.repeatable, request.environ.get("QUERY_STRING", ""))
         if operation.query is not NoQuery:

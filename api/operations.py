@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Any, Literal, get_origin, get_type_hints
 from uuid import UUID
 
@@ -39,10 +40,14 @@ class NoQuery(Query):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What every view gets: the engine, and who asks."""
+    """What every view gets: the engine, and who asks.
+
+    ``seats`` is taken by a request while it waits for a task, so that waiting ones leave threads for the others.
+    """
 
     engine: Engine
     caller: Caller
+    seats: BoundedSemaphore
 
 
 View = Callable[..., Answer | Response]

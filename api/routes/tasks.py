@@ -47,10 +47,20 @@ def _wait(call: Call, query: WaitQuery, answer: Answer) -> Answer:
         return answer
     task_id = UUID(orjson.loads(answer.body)["id"])
     try:
-        task = waiting.wait(call.engine, call.caller, task_id, query.wait, fresh=True)
+        task = _when_final(call, task_id, query.wait, fresh=True)
     except NotFound:
         return answer
     return Answer(dump(task), answer.status, answer.headers)
+
+
+def _when_final(call: Call, task_id: UUID, seconds: float, *, fresh: bool = False) -> dict[str, Any]:
+    """The task once it is final, or after ``seconds``; at once when too many requests wait already."""
+    seated = call.seats.acquire(blocking=False)
+    try:
+        return waiting.wait(call.engine, call.caller, task_id, seconds if seated else 0, fresh=fresh)
+    finally:
+        if seated:
+            call.seats.release()
 
 
 @door.route("POST", "/v1/tasks", {201: Task}, after=_wait)
@@ -107,9 +117,12 @@ def find(call: Call, query: TaskQuery) -> Answer:
 
 @door.route("GET", "/v1/tasks/<uuid:task_id>", {200: Task})
 def show(call: Call, task_id: UUID, query: WaitQuery) -> Answer:
-    """Show a task; with `wait`, when it is final or the time is up."""
+    """Show a task; with `wait`, when it is final or the time is up.
+
+    A server on which very many requests wait answers sooner: look at `status`, and ask again.
+    """
     if query.wait:
-        return ok(waiting.wait(call.engine, call.caller, task_id, query.wait))
+        return ok(_when_final(call, task_id, query.wait))
     return ok(reading.task(call.engine, call.caller, task_id))
 
 

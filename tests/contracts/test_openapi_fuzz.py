@@ -12,6 +12,8 @@ from uuid import UUID
 import pytest
 import requests
 
+from taskengine.domain.task import PageRequest
+from taskengine.lifecycle import query
 from tests.conftest import Bench
 from tests.contracts.conftest import Served
 
@@ -34,9 +36,14 @@ include-path = "/readyz"
 checks.not_a_server_error.enabled = false
 
 [[operations]]
-include-name = "DELETE /v1/api-keys/{{key_id}}"
+include-name = "DELETE /v1/api-keys/{{{{key_id}}}}"
 [operations.parameters]
 "path.key_id" = "{NOWHERE}"
+
+[[operations]]
+include-path-regex = "/v1/executions/"
+[operations.parameters]
+"path.execution_id" = "{{execution}}"
 """
 
 
@@ -47,7 +54,8 @@ def test_no_answer_is_a_surprise(served: Served, bench: Bench, tmp_path: Path) -
     failed = bench.submit({"config": {"fail_times": 1}, "max_retries": 0})
     bench.work(*done, *failed)
     config = tmp_path / "schemathesis.toml"
-    config.write_text(CONFIG)
+    [execution, *_] = query.executions(bench.engine, bench.caller, done[0], PageRequest()).items
+    config.write_text(CONFIG.format(execution=execution["id"]))
     command = [sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(config), "run"]
     command += [f"{served.url}/openapi.json", "-H", f"Authorization: Bearer {served.key}"]
     command += ["--phases", "examples,coverage,fuzzing", "--workers", "2"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from api.app import create_app
+from taskengine import runtime
+from taskengine.domain.task import Caller
+from taskengine.lifecycle import keys
+from taskengine.lifecycle.engine import Engine
 from tests.conftest import Bench
 from tests.integration.api.conftest import TASK, Api
 
@@ -177,6 +182,20 @@ def test_a_wait_that_is_too_short_shows_the_task_as_it_stands(api: Api) -> None:
 
     assert response.status_code == 201
     assert response.get_json()["status"] == "queued"
+
+
+def test_more_waiting_requests_than_seats_are_answered_at_once(engine: Engine, caller: Caller, bench: Bench) -> None:
+    narrow = runtime.build(engine.settings.model_copy(update={"api_threads": 1}))
+    api = Api(create_app(narrow).test_client(), keys.create(engine, caller, "narrow", ["write"])["key"])
+    path = f"/v1/tasks/{api.create()['id']}?wait=30"
+
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(api, "GET", path) for _ in range(2)]
+        first = next(as_completed(both, timeout=25))
+        assert first.result().get_json()["status"] == "queued"
+        bench.work(UUID(first.result().get_json()["id"]))
+        assert {one.result(25).get_json()["status"] for one in both} == {"queued", "completed"}
+    narrow.close()
 
 
 def test_a_task_is_changed_before_it_starts(api: Api) -> None:
