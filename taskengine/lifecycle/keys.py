@@ -56,6 +56,9 @@ def create(
             f"scopes are some of {', '.join(SCOPES)}",
             [FieldError(("scopes",), f"holds unknown scopes: {', '.join(unknown) or 'none given'}", "unknown_scope")],
         )
+    if expires_at is not None and expires_at <= engine.clock():
+        fault = FieldError(("expires_at",), "lies in the past", "in_the_past")
+        raise Invalid("expires_at lies in the past", [fault])
     return _store(engine, caller.organization_id, name, scopes, _PREFIX + chance.token_urlsafe(32), expires_at)
 
 
