@@ -31,13 +31,13 @@ _PICK = text(
             ORDER BY priority DESC, urgency DESC, task_id LIMIT :reach FOR UPDATE SKIP LOCKED) head
     ), weighed AS (
         -- Within a priority the organizations take turns. A small task weighs a pack's fraction of a message.
-        SELECT task_id, turn, sum(CASE WHEN light THEN 1.0 / :pack ELSE 1 END)
+        SELECT task_id, turn, sum(CASE WHEN light THEN 1 ELSE :pack END)
             OVER (ORDER BY priority DESC, turn, urgency DESC, task_id ROWS UNBOUNDED PRECEDING) AS load
         FROM heads
     )
     UPDATE outbox o SET published_at = now(), rings = o.rings + 1
     FROM weighed w
-    WHERE o.task_id = w.task_id AND w.load <= :room
+    WHERE o.task_id = w.task_id AND w.load <= :reach
         AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
     RETURNING o.task_id, o.attempt, o.priority, o.urgency, o.light, w.turn
     """
@@ -50,7 +50,7 @@ def pick(conn: Connection, queue: str, *, room: int, pack: int) -> Rows:
     At most ``room`` messages' worth, where ``pack`` small tasks make one. Rows that another dispatcher holds are
     passed over. Returns (task_id, attempt, priority, urgency, light, turn), unordered.
     """
-    return list(conn.execute(_PICK, {"queue": queue, "room": room, "pack": float(pack), "reach": room * pack}))
+    return list(conn.execute(_PICK, {"queue": queue, "pack": pack, "reach": room * pack}))
 
 
 _HOLD = text("SELECT FROM outbox WHERE task_id = ANY(CAST(:ids AS uuid[])) ORDER BY task_id FOR UPDATE")
