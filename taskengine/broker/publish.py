@@ -6,6 +6,7 @@ Keys in Redis: one list per queue and priority step, as Celery's Redis transport
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
 import redis
 from celery import Celery
 from kombu import Producer
@@ -26,6 +28,8 @@ TICK = "taskengine.tick"
 CANARY = "taskengine.canary"
 _SEPARATOR = "\x06\x16"
 _STEPS = 5
+# KEYS: the lists of one queue. Returns how many messages they hold together.
+_COUNT = "local n = 0 for _, key in ipairs(KEYS) do n = n + redis.call('LLEN', key) end return n"
 # After a failure, publishing is not tried for this long: the relay sends what is left behind.
 _HOLD_SECONDS = 1.0
 
@@ -59,6 +63,7 @@ class Publisher:
     def __init__(self, app: Celery, client: redis.Redis) -> None:
         self._app = app
         self._redis = client
+        self._count = client.register_script(_COUNT)
         self._down_until = 0.0
 
     def available(self) -> bool:
@@ -110,9 +115,33 @@ class Publisher:
         if not self.available():
             raise BrokerDown("Redis did not answer a moment ago")
         try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for step in range(_STEPS):
-                    pipe.llen(queue if step == 0 else f"{queue}{_SEPARATOR}{step}")
-                return int(sum(pipe.execute()))
+            return int(self._count(keys=_keys(queue)))
         except redis.RedisError as error:
             raise self._failed(error) from error
+
+    def held(self, queue: str) -> set[UUID]:
+        """The tasks that a queue's messages name which no worker has taken; BrokerDown if Redis does not answer.
+
+        Reads the messages themselves: the dispatcher keeps them few.
+        """
+        try:
+            messages = [raw for key in _keys(queue) for raw in self._redis.lrange(key, 0, -1)]
+        except redis.RedisError as error:
+            raise self._failed(error) from error
+        return {task_id for raw in messages for task_id in _named(raw)}
+
+
+def _keys(queue: str) -> list[str]:
+    return [queue, *(f"{queue}{_SEPARATOR}{step}" for step in range(1, _STEPS))]
+
+
+def _named(raw: bytes | str) -> list[UUID]:
+    try:
+        message = orjson.loads(raw)
+        if message["headers"]["task"] != RUN:
+            return []
+        args, *_ = orjson.loads(base64.b64decode(message["body"]))
+        return [UUID(task_id) for task_id, _ in args[0]]
+    except (ValueError, TypeError, KeyError, IndexError):
+        # Not one of ours; the worker will drop it.
+        return []

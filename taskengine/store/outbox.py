@@ -76,43 +76,33 @@ def queues_in_line(conn: Connection, queues: Sequence[str]) -> list[str]:
 
 _OVERDUE = text(
     """
-    SELECT queue, count(*) AS tasks FROM outbox
+    SELECT queue, array_agg(task_id) AS tasks FROM outbox
     WHERE published_at < now() - make_interval(secs => :seconds)
     GROUP BY queue
     """
 )
-_REQUEUE = text(
+
+
+def overdue(conn: Connection, seconds: float) -> dict[str, list[UUID]]:
+    """By queue, the tasks that were published over ``seconds`` ago and that nobody claimed.
+
+    Uses outbox_rung_idx; they are no more than the dispatcher's windows hold.
     """
-    UPDATE outbox SET published_at = NULL
-    WHERE task_id IN (
-        SELECT task_id FROM outbox WHERE queue = :queue AND published_at < now() - make_interval(secs => :seconds)
-            * CASE WHEN :lost THEN 1 ELSE 12 * power(2, least(rings, 6)) END
+    return {row.queue: row.tasks for row in conn.execute(_OVERDUE, {"seconds": seconds})}
+
+
+_UNPUBLISH = text(
+    """
+    UPDATE outbox SET published_at = NULL WHERE task_id IN (
+        -- A claim that is under way keeps its rows: it is about to delete them.
+        SELECT task_id FROM outbox WHERE task_id = ANY(CAST(:ids AS uuid[])) AND published_at IS NOT NULL
         ORDER BY task_id FOR UPDATE SKIP LOCKED)
     """
 )
 
 
-def overdue(conn: Connection, seconds: float) -> list[str]:
-    """Queues with tasks that were published over ``seconds`` ago and that nobody claimed. Uses outbox_rung_idx."""
-    return [row.queue for row in conn.execute(_OVERDUE, {"seconds": seconds})]
-
-
-def ring_again(conn: Connection, queue: str, seconds: float, *, lost: bool) -> int:
-    """Put overdue tasks back in line; returns how many.
-
-    ``lost`` says that the broker holds no message of the queue, so theirs are gone. Otherwise only those that are
-    overdue by far: a double message does no harm, but thousands of them would.
-    """
-    return conn.execute(_REQUEUE, {"queue": queue, "seconds": seconds, "lost": lost}).rowcount
-
-
-_UNPUBLISH = text(
-    "UPDATE outbox SET published_at = NULL WHERE task_id = ANY(CAST(:ids AS uuid[])) AND published_at IS NOT NULL"
-)
-
-
 def unpublish(conn: Connection, ids: Sequence[UUID]) -> None:
-    """Put tasks back in line whose message could not be sent."""
+    """Put tasks back in line whose message could not be sent, or was lost."""
     conn.execute(_UNPUBLISH, {"ids": list(ids)})
 
 
