@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 import redis
@@ -22,7 +23,7 @@ ALL = (STORED, TOKEN, PASSWORD, base64.b64encode(f"user:{PASSWORD}".encode()).de
 class Mirror(BaseHTTPRequestHandler):
     """Answers with what it was sent; 500 below /broken."""
 
-    seen: list[dict[str, str]]
+    seen: ClassVar[list[dict[str, str]]] = []
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
@@ -41,11 +42,11 @@ class Mirror(BaseHTTPRequestHandler):
 @pytest.fixture
 def mirror() -> Iterator[tuple[str, list[dict[str, str]]]]:
     """Its address, and the headers it saw."""
-    handler = type("Seeing", (Mirror,), {"seen": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    Mirror.seen.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", handler.seen
+        yield f"http://127.0.0.1:{server.server_port}", Mirror.seen
         server.shutdown()
         thread.join()
 

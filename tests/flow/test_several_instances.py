@@ -12,6 +12,10 @@ import requests
 
 from tests.stack import Stack, eventually
 
+CONNECTED_BEATS = (
+    "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'beat' AND datname = current_database()"
+)
+
 
 @pytest.fixture
 def second_worker(stack: Stack) -> Iterator[str]:
@@ -62,8 +66,7 @@ def test_of_two_beats_one_acts_and_the_other_takes_over(stack: Stack) -> None:
     second = stack.copy("beat", 2)
     stack.start(second)
     try:
-        connected = "SELECT count(*) AS n FROM pg_stat_activity WHERE application_name = 'beat' AND datname = current_database()"
-        eventually(lambda: stack.sql(connected)[0]["n"] >= 2, 30, "both beats look for the lead")
+        eventually(lambda: stack.sql(CONNECTED_BEATS)[0]["n"] >= 2, 30, "both beats look for the lead")
         due = datetime.now(UTC) + timedelta(seconds=1)
         specs = [{"scheduled_for": (due + timedelta(seconds=number * 0.2)).isoformat()} for number in range(45)]
         ids = stack.submit_batch(specs)
