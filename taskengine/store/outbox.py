@@ -34,12 +34,14 @@ _PICK = text(
         SELECT task_id, turn, sum(CASE WHEN light THEN 1 ELSE :pack END)
             OVER (ORDER BY priority DESC, turn, urgency DESC, task_id ROWS UNBOUNDED PRECEDING) AS load
         FROM heads
+    ), picked AS (
+        -- By an array, not by a join: nobody can tell the planner how short the list is, and it would read all rows.
+        UPDATE outbox SET published_at = now(), rings = rings + 1
+        WHERE task_id = ANY(ARRAY(SELECT task_id FROM weighed WHERE load <= :reach))
+            AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
+        RETURNING task_id, attempt, priority, urgency, light
     )
-    UPDATE outbox o SET published_at = now(), rings = o.rings + 1
-    FROM weighed w
-    WHERE o.task_id = w.task_id AND w.load <= :reach
-        AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
-    RETURNING o.task_id, o.attempt, o.priority, o.urgency, o.light, w.turn
+    SELECT picked.*, weighed.turn FROM picked JOIN weighed USING (task_id)
     """
 )
 

@@ -304,6 +304,10 @@ dead_letters = Table(
     _created(),
     _time("redriven_at"),
     Index("dead_letters_open_idx", "organization_id", "id", postgresql_where=text("redriven_at IS NULL")),
+    *(
+        Index(f"dead_letters_{name}_idx", "organization_id", name, "id", postgresql_where=text("redriven_at IS NULL"))
+        for name in ("type", "queue", "code")
+    ),
     Index(None, "task_id"),
 )
 

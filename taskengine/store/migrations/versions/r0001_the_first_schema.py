@@ -298,6 +298,14 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("redriven_at IS NULL"),
     )
+    for name in ("type", "queue", "code"):
+        op.create_index(
+            f"dead_letters_{name}_idx",
+            "dead_letters",
+            ["organization_id", name, "id"],
+            unique=False,
+            postgresql_where=sa.text("redriven_at IS NULL"),
+        )
     op.create_index(op.f("dead_letters_task_id_idx"), "dead_letters", ["task_id"], unique=False)
     op.create_table(
         "execution_logs",
