@@ -25,6 +25,9 @@ set_json_loads(orjson.loads)
 
 Rows = list[Row[Any]]
 
+IDLE_SECONDS = 30
+"""A transaction in which nothing happens this long is rolled back by Postgres."""
+
 
 @dataclass(slots=True)
 class _Transaction:
@@ -54,7 +57,9 @@ class Database:
             connect_args={
                 "application_name": name,
                 "connect_timeout": 5,
-                "options": "-c timezone=UTC -c jit=off",
+                # A process that freezes inside a transaction must not keep its rows locked: the reconciler passes
+                # locked rows over, so their tasks would wait for as long as it is frozen.
+                "options": f"-c timezone=UTC -c jit=off -c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
                 "keepalives_idle": 15,
                 "keepalives_interval": 5,
                 "keepalives_count": 3,
@@ -115,6 +120,9 @@ class Database:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+    except (exc.DBAPIError, exc.TimeoutError) as error:
+        passing = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
+        if not passing and not getattr(error, "connection_invalidated", False):
+            raise
         reason = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
         raise Unavailable(f"the database cannot be used right now: {reason}") from error
