@@ -17,7 +17,8 @@ _RENEW = text(
     """
     WITH held AS (
         -- In the order in which a finish of the same pack locks them.
-        SELECT id FROM executions WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'running' ORDER BY id FOR UPDATE
+        SELECT id FROM executions WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'running'
+        ORDER BY task_id FOR UPDATE
     )
     UPDATE executions e SET lease_until = now() + make_interval(secs => :lease)
     FROM held WHERE e.id = held.id AND e.status = 'running' RETURNING e.id

@@ -66,7 +66,8 @@ def hold(conn: Connection, ids: Sequence[UUID]) -> None:
 _QUEUES_IN_LINE = text(
     """
     SELECT name FROM unnest(CAST(:queues AS text[])) AS name
-    WHERE EXISTS (SELECT FROM outbox WHERE queue = name AND published_at IS NULL)
+    WHERE (SELECT task_id FROM outbox WHERE queue = name AND published_at IS NULL
+        ORDER BY organization_id LIMIT 1) IS NOT NULL
     """
 )
 
