@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import dispatch
 from taskengine.lifecycle.claim import Claimed, claim
 from taskengine.lifecycle.engine import Engine
@@ -24,16 +25,25 @@ def consume(engine: Engine, watch: Watch, queue: str, attempts: Sequence[tuple[U
     A message with nothing left to claim still makes room for others, so the queue's line moves on either way.
     """
     claimed, more = claim(engine, attempts, worker)
-    if more or not claimed:
-        dispatch.dispatch(engine, queue)
     if not claimed:
+        dispatch.dispatch(engine, queue)
         return 0
     watch.hold(claimed)
     try:
+        if more:
+            _make_room(engine, queue)
         ended = [run(engine, watch, item) for item in claimed]
         return finish(engine, ended)
     finally:
         watch.hold(())
+
+
+def _make_room(engine: Engine, queue: str) -> None:
+    """Let the line move on. An outage at this moment must not cost the attempts that are held already."""
+    try:
+        dispatch.dispatch(engine, queue)
+    except EngineError as error:
+        log.warning("dispatch_delayed", queue=queue, reason=str(error))
 
 
 def give_up(engine: Engine, attempt: Attempt, held: Sequence[Claimed]) -> None:
