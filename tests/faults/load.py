@@ -110,9 +110,13 @@ class Load:
 
     def wait_until_busy(self, finished: int = 20) -> None:
         """Wait until work is being done; enough of it must still lie ahead."""
-        eventually(lambda: self.finished() >= finished, 30, f"{finished} tasks are finished")
+        self.wait_for(finished)
         (left,) = self.stack.sql("SELECT count(*) AS n FROM tasks WHERE completed_at IS NULL")
         assert left["n"] >= LEAST, f"only {left['n']} tasks are left"
+
+    def wait_for(self, finished: int) -> None:
+        """Wait until so many tasks are completed."""
+        eventually(lambda: self.finished() >= finished, 30, f"{finished} tasks are finished")
 
     def settle(self, seconds: float = 60) -> float:
         """Wait until every task is final, then prove the record; the seconds that it took."""
@@ -165,6 +169,20 @@ class Load:
                 assert (kind, event["from_status"], event["to_status"]) in _LEGAL or kind in _NOTES, event
             last[task_id] = event["to_status"]
         assert last == {task_id: row["status"] for task_id, row in tasks.items()}
+
+    def everybody_works(self) -> None:
+        """Every worker instance takes tasks again: none of them is alive and deaf."""
+        nodes: set[str] = set()
+
+        def all_heard() -> bool:
+            ids = self.stack.submit_batch([{"config": {"sleep_seconds": 0.1}} for _ in range(12)])
+            for task_id in ids:
+                assert self.stack.task(task_id, wait=20)["status"] == "completed"
+            rows = self.stack.sql("SELECT DISTINCT worker FROM executions WHERE task_id = ANY(%s)", ids)
+            nodes.update(row["worker"].rpartition(":")[0] for row in rows)
+            return len(nodes) >= 2
+
+        eventually(all_heard, 40, f"both integration workers take tasks, not only {nodes}")
 
     def lost(self) -> int:
         """How many attempts were given up."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 
@@ -29,15 +30,6 @@ def _kill_postgres(servers: Servers) -> None:
     eventually(lambda: not any(alive(backend.pid) for backend in backends), 10, "every backend is gone")
 
 
-def _deaf(stack: Stack) -> list[str]:
-    """Canaries that did not come back."""
-    rows = stack.sql(
-        "SELECT name FROM queues WHERE name IN ('integration', 'control') "
-        "AND (canary_at IS NULL OR canary_at < canary_sent_at)"
-    )
-    return [row["name"] for row in rows]
-
-
 def test_redis_is_killed_and_comes_back(stack: Stack, load: Load, doomed_servers: Servers) -> None:
     with load.clients():
         load.submit()
@@ -47,6 +39,7 @@ def test_redis_is_killed_and_comes_back(stack: Stack, load: Load, doomed_servers
         eventually(lambda: len(load.accepted) > before + 5, 30, "the API accepts without Redis")
         doomed_servers.redis.start()
     _report("Redis killed", load, load.settle())
+    load.everybody_works()
 
 
 def test_redis_comes_back_empty(stack: Stack, load: Load, doomed_servers: Servers) -> None:
@@ -57,15 +50,31 @@ def test_redis_comes_back_empty(stack: Stack, load: Load, doomed_servers: Server
         shutil.rmtree(doomed_servers.home.path / "redis" / "appendonlydir")
         doomed_servers.redis.start()
     _report("Redis lost its data", load, load.settle())
+    load.everybody_works()
 
 
 def test_redis_is_flushed_again_and_again(stack: Stack, load: Load, doomed_servers: Servers) -> None:
     with load.clients(), redis.Redis.from_url(doomed_servers.redis_url) as client:
         load.submit(760)
         for finished in range(20, 240, 20):
-            eventually(lambda enough=finished: load.finished() >= enough, 30, "work goes on")
+            load.wait_for(finished)
             client.flushall()
     _report("Redis flushed 11 times", load, load.settle())
+    load.everybody_works()
+
+
+def test_redis_hangs(stack: Stack, load: Load, doomed_servers: Servers) -> None:
+    with load.clients():
+        load.submit()
+        load.wait_until_busy()
+        os.kill(doomed_servers.redis.child.process.pid, signal.SIGSTOP)
+        before = len(load.accepted)
+        try:
+            eventually(lambda: len(load.accepted) > before + 2, 30, "the API accepts although Redis does not answer")
+        finally:
+            os.kill(doomed_servers.redis.child.process.pid, signal.SIGCONT)
+    _report("Redis hung", load, load.settle())
+    load.everybody_works()
 
 
 def test_postgres_is_restarted(stack: Stack, load: Load, doomed_servers: Servers) -> None:
@@ -78,6 +87,7 @@ def test_postgres_is_restarted(stack: Stack, load: Load, doomed_servers: Servers
         doomed_servers.postgres.start()
     _report("Postgres restarted", load, load.settle())
     assert {name: stack.pid(name) for name in stack.names if alive(stack.pid(name))} == workers
+    load.everybody_works()
 
 
 def test_postgres_is_killed(stack: Stack, load: Load, doomed_servers: Servers) -> None:
