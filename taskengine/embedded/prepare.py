@@ -17,7 +17,6 @@ from taskengine import runtime
 from taskengine.embedded.errors import EXIT_KEY_UNKNOWN, StartError
 from taskengine.embedded.home import write_private
 from taskengine.lifecycle import keys
-from taskengine.store.migrate import migrate
 
 OLDEST_POSTGRES = 15
 OLDEST_REDIS = 7
@@ -32,7 +31,7 @@ def prepare(settings: Settings) -> bool:
     assert settings.database_url is not None and settings.redis_url is not None
     check_postgres(settings.database_url)
     check_redis(settings.redis_url)
-    if applied := migrate(settings.database_url):
+    if applied := runtime.migrate(settings):
         print(f"applied migrations: {', '.join(applied)}", flush=True)
     return _bootstrap(settings)
 

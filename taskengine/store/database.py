@@ -6,7 +6,7 @@ it commit together. What must wait for the commit (publishing) is handed to ``af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -27,6 +27,11 @@ Rows = list[Row[Any]]
 
 IDLE_SECONDS = 30
 """A transaction in which nothing happens this long is rolled back by Postgres."""
+
+
+def document(rows: Iterable[dict[str, Any]]) -> str:
+    """Rows as one JSON parameter for ``json_to_recordset``: one cheap bind for any number of rows."""
+    return orjson.dumps(list(rows)).decode()
 
 
 @dataclass(slots=True)

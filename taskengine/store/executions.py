@@ -9,9 +9,8 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, insert, select, text
 
-from taskengine.store.database import Rows
+from taskengine.store.database import Rows, document
 from taskengine.store.tables import artifacts, execution_logs, executions, steps, tasks
-from taskengine.store.transitions import document
 
 _RENEW = text(
     """

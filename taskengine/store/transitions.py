@@ -10,7 +10,7 @@ so that two statements over the same tasks wait for each other instead of deadlo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,12 +18,7 @@ import orjson
 from sqlalchemy import Connection, TextClause, text
 
 from taskengine.domain.states import MOVES, Move
-from taskengine.store.database import Rows
-
-
-def document(rows: Iterable[dict[str, Any]]) -> str:
-    """Rows as one JSON parameter for ``json_to_recordset``: one cheap bind for any number of rows."""
-    return orjson.dumps(list(rows)).decode()
+from taskengine.store.database import Rows, document
 
 
 _INSERT = text(

@@ -1,0 +1,137 @@
+"""Rules of the house that a machine can check and the import linter cannot."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from taskengine.domain import errors
+from taskengine.domain.states import FINAL, MOVES, TaskStatus
+from taskengine.store import transitions
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("taskengine", "workers", "api", "config")
+TRANSITIONS = "taskengine/store/transitions.py"
+MIGRATIONS = "taskengine/store/migrations/"
+_SQL_WRITE = re.compile(
+    r"\b(update\s+(tasks|executions)\b(?:(?!\bwhere\b|\bfrom\b).)*?\bstatus\s*=|insert\s+into\s+(tasks|executions)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def sources() -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the product, by its path below the root."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            if not name.startswith(MIGRATIONS):
+                yield name, ast.parse(path.read_text())
+
+
+def texts(module: ast.Module) -> Iterator[str]:
+    """All string constants of a module, those in f-strings too."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def writes_status(module: ast.Module) -> bool:
+    """Whether a module writes a status column of tasks or executions, in SQL or through SQLAlchemy."""
+    if any(_SQL_WRITE.search(text) for text in texts(module)):
+        return True
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if called.endswith(".values") and any(keyword.arg == "status" for keyword in node.keywords):
+            return True
+        if re.fullmatch(r"(insert|update)", called) and ast.unparse(node.args[0]) in {"tasks", "executions"}:
+            return True
+    return False
+
+
+def test_only_transitions_writes_a_status() -> None:
+    assert [name for name, module in sources() if writes_status(module)] == [TRANSITIONS]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'text("UPDATE tasks SET status = 1")',
+        'text("UPDATE executions e\\n SET a = 1, status = 2 WHERE id = 3")',
+        'text("INSERT INTO tasks (id) VALUES (1)")',
+        "update(tasks).values(a=1)",
+        'x.values(status="a")',
+    ],
+)
+def test_the_check_finds_writes(code: str) -> None:
+    assert writes_status(ast.parse(code))
+
+
+@pytest.mark.parametrize(
+    "code", ['text("UPDATE tasks SET a = 1 WHERE status = 2")', 'text("SELECT status FROM tasks")', "update(secrets)"]
+)
+def test_the_check_leaves_reads_alone(code: str) -> None:
+    assert not writes_status(ast.parse(code))
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    kinds: list[type[errors.EngineError]] = [errors.EngineError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    own = [kind for kind in kinds if kind.__module__ == errors.__name__]
+    codes = [kind.code for kind in own]
+    assert len(own) > 5
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch("[a-z_]+", code) for code in codes)
+
+
+def test_every_move_is_made_by_a_statement() -> None:
+    in_own_statements = {"claimed", "completed", "failed", "retry_scheduled", "lost"}
+    assert set(transitions._STATEMENTS) == set(MOVES) - in_own_statements
+
+
+def test_final_states_are_left_by_a_person_only() -> None:
+    by_hand = {"retried", "retried_pending", "retried_deferred", "redriven"}
+    assert {name for name, move in MOVES.items() if move.sources & FINAL} == by_hand
+
+
+def test_every_state_that_can_be_entered_can_be_left_or_is_final() -> None:
+    entered = {move.target for move in MOVES.values()}
+    left = {state for move in MOVES.values() for state in move.sources}
+    assert entered - left <= FINAL
+    assert left - entered <= {TaskStatus.pending, TaskStatus.waiting_input}
+
+
+def test_the_page_of_states_names_every_move() -> None:
+    page = (ROOT / "docs/reference/states.md").read_text()
+    assert page == generate.states_page()
+    assert all(f"`{move.name}`" in page for move in MOVES.values())
+
+
+def reads_environment(node: ast.AST) -> bool:
+    text = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Call) else ""
+    return text in {"os.environ", "os.getenv", "os.environb"} or text.startswith("os.getenv(")
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    readers = {name for name, module in sources() if any(reads_environment(node) for node in ast.walk(module))}
+    assert readers == {"config/settings.py"}
+
+
+def test_there_is_no_dumping_ground() -> None:
+    names = {part.removesuffix(".py") for name, _ in sources() for part in name.split("/")}
+    assert names & {"utils", "util", "helpers", "common", "misc", "tools"} == set()
+
+
+def test_the_import_rules_hold() -> None:
+    linter = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
