@@ -9,6 +9,9 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
+from taskengine.lifecycle.claim import claim
+from taskengine.lifecycle.finish import finish
+from taskengine.lifecycle.run import Ended, run
 from tests.conftest import Bench
 
 ALONE = {"config": {"sleep_seconds": 0.01}}
@@ -56,3 +59,25 @@ def test_a_heartbeat_that_fails_does_not_end_the_watch(bench: Bench) -> None:
     assert len(failed) == 1
     assert bench.task(task_id)["status"] == "completed"
     assert bench.sql("SELECT count(*) AS n FROM executions WHERE status = 'lost'")[0].n == 0
+
+
+def _run(bench: Bench) -> Ended:
+    """An attempt that has run and left a log line, not recorded yet."""
+    (task_id,) = bench.submit({"config": {"message": 1, "log_lines": 2}})
+    (claimed,), _ = claim(bench.engine, [(task_id, 1)], "tester")
+    return run(bench.engine, bench.watch, claimed)
+
+
+def test_an_end_that_is_written_twice_is_recorded_once(bench: Bench) -> None:
+    ended = _run(bench)
+    assert finish(bench.engine, [ended]) == 1
+    assert finish(bench.engine, [ended]) == 0
+    assert bench.task(ended.claimed.task_id)["status"] == "completed"
+    assert bench.sql("SELECT count(*) AS n FROM execution_logs")[0].n == 2
+
+
+def test_an_end_whose_claim_the_record_forgot_is_refused(bench: Bench) -> None:
+    ended = _run(bench)
+    bench.sql("DELETE FROM executions")
+    assert finish(bench.engine, [ended]) == 0
+    assert bench.sql("SELECT count(*) AS n FROM execution_logs")[0].n == 0
