@@ -15,6 +15,8 @@ def values(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.redis_url,
         "broker_connection_retry_on_startup": True,
+        # However long Redis is away: a worker that gave up would only be started again.
+        "broker_connection_max_retries": None,
         "broker_transport_options": {
             "priority_steps": list(PRIORITY_STEPS),
             # A hung Redis must not hold a publisher for half a minute.
