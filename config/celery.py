@@ -25,6 +25,7 @@ def values(settings: Settings) -> dict[str, Any]:
             "socket_keepalive": True,
             # Early acknowledgement leaves nothing to restore; recovery comes from leases in Postgres.
             "visibility_timeout": 7 * 86400,
+            "ack_emulation": False,
         },
         "task_default_queue": "control",
         "task_create_missing_queues": True,
@@ -38,7 +39,8 @@ def values(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         # A message waits in Redis, where any worker can take it, and not behind a long task in one worker.
         "worker_disable_prefetch": True,
-        "worker_send_task_events": settings.task_events,
+        # Switched on for the queues of TASK_EVENTS when a worker starts.
+        "worker_send_task_events": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "worker_enable_remote_control": True,

@@ -33,6 +33,13 @@ def _egress(text: str) -> str:
     return text
 
 
+def _queues(text: str) -> str:
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        if name not in QUEUES:
+            raise ValueError(f"unknown queue {name!r}; the queues are {', '.join(QUEUES)}")
+    return text
+
+
 def parse_workers(text: str) -> dict[str, int]:
     """``integration=2,browser=1`` as pool size by queue; a queue not named gets 1, 0 leaves it out."""
     sizes = dict.fromkeys(QUEUES, 1)
@@ -121,8 +128,10 @@ class Settings(BaseSettings):
         5, ge=0.1, description="A published task that nobody claimed is rung again after this time."
     )
     retention_days: int = Field(0, ge=0, description="Finished tasks older than this are pruned; 0 keeps all of them.")
-    task_events: bool = Field(
-        True, description="Send Celery task events on every queue (Flower's task list); costs throughput."
+    task_events: Annotated[str, NoDecode, AfterValidator(_queues)] = Field(
+        "browser,reporting,automation",
+        description="Queues whose workers send Celery task events (Flower's task list); they cost a quarter of the "
+        "throughput where tasks are small.",
     )
     celery_app: str | None = Field(
         None, description="module:attribute of your own Celery app, whose tasks type celery_task may run."
@@ -137,6 +146,10 @@ class Settings(BaseSettings):
     def worker_sizes(self) -> dict[str, int]:
         """Pool size by queue."""
         return parse_workers(self.workers)
+
+    def event_queues(self) -> frozenset[str]:
+        """The queues of TASK_EVENTS."""
+        return frozenset(filter(None, (part.strip() for part in self.task_events.split(","))))
 
     def egress_entries(self) -> tuple[str, ...]:
         """The entries of EGRESS_ALLOW."""

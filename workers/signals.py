@@ -54,6 +54,10 @@ def connect(settings: Settings) -> None:
     main: dict[str, Presence] = {}
     node = {"name": "worker"}
 
+    def events(conf: Any, options: dict[str, Any], **_: Any) -> None:
+        served = {str(name) for name in options.get("queues") or ()}
+        conf.worker_send_task_events = bool(served & settings.event_queues())
+
     def init(sender: Any, **_: Any) -> None:
         node["name"] = str(sender.hostname)
         celery_task.configure(settings.celery_app)
@@ -75,6 +79,7 @@ def connect(settings: Settings) -> None:
         state.start(settings, node["name"])
 
     signals.setup_logging.connect(lambda **_: configure(settings), weak=False)
+    signals.celeryd_init.connect(events, weak=False)
     signals.worker_init.connect(init, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutdown.connect(shutdown, weak=False)

@@ -15,15 +15,23 @@ from taskengine.store import outbox
 log = structlog.get_logger(__name__)
 
 
-def dispatch(engine: Engine, queue: str) -> int:
+_LEAST_PACK = 16
+"""Fewer small tasks than this share one message: splitting them would cost more than it gains."""
+
+
+def dispatch(engine: Engine, queue: str, *, if_empty: bool = False) -> int:
     """Fill a queue's window in the broker from its line; returns how many tasks went out.
+
+    ``if_empty``: only when no message waits in the broker. Otherwise all workers are busy, and the one that takes
+    that message looks at the line anyway; what joins the line until then can share a pack.
 
     Never raises for a broker that is down: the tasks stay in line and the relay sends them later.
     """
     settings = engine.settings
     try:
-        room = settings.inflight_messages - engine.publisher.waiting(queue)
-        if room <= 0:
+        waiting = engine.publisher.waiting(queue)
+        room = settings.inflight_messages - waiting
+        if room <= 0 or (if_empty and waiting):
             return 0
         with engine.db.autocommit() as conn:
             rows = outbox.pick(conn, queue, room=room, pack=settings.pack_size)
@@ -47,12 +55,12 @@ def _publish(engine: Engine, rows: Sequence[Any], messages: Sequence[Message]) -
 def form(queue: str, rows: Sequence[Any], room: int, pack_size: int) -> list[Message]:
     """Messages for picked rows, in the order they should run.
 
-    Small tasks share messages: as many packs as there is room for, so that all workers get their part, and none
-    over ``pack_size``. Others travel alone.
+    Small tasks share messages: as many packs as there is room for, so that all workers get their part, but none
+    that is not worth its message and none over ``pack_size``. Others travel alone.
     """
     ordered = sorted(rows, key=lambda row: (-row.priority, row.turn, -row.urgency, row.task_id))
     small = [row for row in ordered if row.light]
-    size = max(1, min(pack_size, -(-len(small) // max(1, room))))
+    size = min(pack_size, max(_LEAST_PACK, -(-len(small) // room)))
     packs = [small[start : start + size] for start in range(0, len(small), size)]
     messages = [(row.priority, [row]) for row in ordered if not row.light]
     messages += [(pack[0].priority, pack) for pack in packs]
@@ -79,7 +87,7 @@ def after_commit(engine: Engine, queues: Iterable[str]) -> None:
 
 def _quietly(engine: Engine, queue: str) -> None:
     try:
-        dispatch(engine, queue)
+        dispatch(engine, queue, if_empty=True)
     except Exception:
         # What was committed stands; the relay rings for it within a tick.
         log.exception("dispatch_failed", queue=queue)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from typing import Any, assert_never
+from uuid import UUID
 
 import orjson
 import redis
@@ -47,16 +48,27 @@ def finish(engine: Engine, ended: Sequence[Ended]) -> int:
 
 
 def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]]) -> int:
+    recorded: list[Any] = []
+    if not any(item.logs or item.steps for item in ended):
+        # Most attempts leave nothing but their end, and nobody depends on them: one statement, one round trip.
+        with engine.db.autocommit() as conn:
+            recorded = transitions.finish(conn, rows, alone=True)
+    if len(recorded) < len(rows):
+        recorded += _record_fully(engine, ended, rows, {row.id for row in recorded})
+    tell(engine, recorded)
+    return len(recorded)
+
+
+def _record_fully(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]], done: set[UUID]) -> list[Any]:
+    left = [row for row in rows if row["task_id"] not in done]
     with engine.db.begin() as conn:
         executions.add_logs(conn, [line for item in ended for line in item.logs])
         executions.add_steps(conn, [step for item in ended for step in item.steps])
-        recorded = transitions.finish(conn, rows)
-        if any(row.has_dependents for row in recorded):
-            dispatch.after_commit(engine, advance(conn, recorded))
-    if len(recorded) < len(rows):
-        log.info("late_results_refused", attempts=len(rows) - len(recorded))
-    tell(engine, recorded)
-    return len(recorded)
+        recorded = transitions.finish(conn, left, alone=False)
+        dispatch.after_commit(engine, advance(conn, recorded))
+    if len(recorded) < len(left):
+        log.info("late_results_refused", attempts=len(left) - len(recorded))
+    return recorded
 
 
 def tell(engine: Engine, rows: Sequence[Any]) -> None:

@@ -18,6 +18,9 @@ from taskengine.lifecycle.validate import Prepared, prepare
 from taskengine.store import tasks, transitions
 
 MAX_BATCH = 10_000
+# A task goes out with its submission while nothing else of its queue is on the way. More would only wait in the
+# broker, one by one, instead of in the line, where they can be ordered and packed.
+_AT_ONCE = 1
 
 
 def submit(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> list[UUID]:
@@ -59,7 +62,7 @@ def _submit(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
         known = _stored_upstream(conn, caller, prepared)
         for place in order:
             _settle(engine, prepared[place], prepared, known)
-        rung = transitions.insert(conn, [item.row for item in prepared], engine.settings.inflight_messages)
+        rung = transitions.insert(conn, [item.row for item in prepared], _AT_ONCE)
         _refuse_draining(rung, prepared)
         tasks.add_edges(conn, _edges(prepared))
     _ring(engine, [row for row in rung if row.task_id is not None])

@@ -20,7 +20,6 @@ from sqlalchemy import Connection, TextClause, text
 from taskengine.domain.states import MOVES, Move
 from taskengine.store.database import Rows, document
 
-
 _INSERT = text(
     """
     WITH d AS (
@@ -166,15 +165,13 @@ _FINISH = text(
             execution_id uuid, task_id uuid, execution_status text, status text, event text, result json, error json,
             delay_seconds double precision, failed int, dead boolean)
     ), locked AS (
-        SELECT e.id FROM executions e JOIN d ON d.execution_id = e.id
-        WHERE e.status = 'running' ORDER BY e.id FOR UPDATE OF e
+        SELECT e.id FROM executions e JOIN d ON d.execution_id = e.id JOIN tasks t ON t.id = e.task_id
+        WHERE e.status = 'running' AND NOT (:alone AND t.has_dependents)
+        ORDER BY t.id FOR NO KEY UPDATE OF e, t
     ), ended AS (
         UPDATE executions e SET status = d.execution_status, ended_at = now(), lease_until = NULL, error = d.error
         FROM d JOIN locked ON locked.id = d.execution_id WHERE e.id = d.execution_id
         RETURNING e.id, e.task_id
-    ), held AS (
-        SELECT t.id, ended.id AS execution_id FROM tasks t JOIN ended ON ended.task_id = t.id
-        ORDER BY t.id FOR NO KEY UPDATE OF t
     ), moved AS (
         -- Whoever asked for a cancel that came too late for this attempt gets no other attempt.
         UPDATE tasks t SET result = d.result,
@@ -183,8 +180,8 @@ _FINISH = text(
             last_error = coalesce(d.error, t.last_error), error_count = t.error_count + d.failed, updated_at = now(),
             run_at = CASE WHEN t.cancel_requested_at IS NULL THEN now() + make_interval(secs => d.delay_seconds) END,
             completed_at = CASE WHEN d.status <> 'retrying' OR t.cancel_requested_at IS NOT NULL THEN now() END
-        FROM held JOIN d ON d.execution_id = held.execution_id
-        WHERE t.id = held.id AND t.status = 'running'
+        FROM ended JOIN d ON d.execution_id = ended.id
+        WHERE t.id = ended.task_id AND t.status = 'running'
         RETURNING t.id, t.organization_id, t.type, t.queue, t.attempt, t.status, t.completed_at,
             t.has_dependents, CASE t.status WHEN 'cancelled' THEN 'task.cancelled' ELSE d.event END AS event, d.dead,
             d.error, d.execution_id
@@ -202,13 +199,14 @@ _FINISH = text(
 )
 
 
-def finish(conn: Connection, rows: Sequence[dict[str, Any]]) -> Rows:
+def finish(conn: Connection, rows: Sequence[dict[str, Any]], *, alone: bool) -> Rows:
     """End attempts, and move their tasks, where the attempt still holds its task (fencing by execution id).
 
     Each row: execution_id, task_id, execution_status, status, event, result, error, delay_seconds, failed (1 when
     it counts against the retries), dead (leaves a dead letter). Rows that come back were recorded.
+    ``alone`` says that no other statement will follow in this transaction: tasks that others depend on are left.
     """
-    return list(conn.execute(_FINISH, {"rows": document(rows)}))
+    return list(conn.execute(_FINISH, {"rows": document(rows), "alone": alone}))
 
 
 def finish_row(move: Move, **values: Any) -> dict[str, Any]:
