@@ -217,5 +217,5 @@ class Explanation(Shape):
     status: StatusName
     summary: str
     blockers: list[Blocker]
-    position: int | None = Field(description="Its place in the queue, from 1.")
+    position: int | None = Field(description="How many tasks stand before it in its queue; 0: it is next.")
     expected_start: datetime | None

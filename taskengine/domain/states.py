@@ -104,7 +104,7 @@ MOVES: dict[str, Move] = {
         _move("redriven", "failed", "queued", "its dead letter was redriven"),
     )
 }
-"""Every legal move by name. A state that is not a source here is final."""
+"""Every legal move by name. Out of a final state lead only the moves that people ask for: retried, redriven."""
 
 
 def allowed_from(status: TaskStatus) -> list[str]:

@@ -15,10 +15,11 @@ from typing import IO, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
 import requests
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from taskengine.domain.outcome import Outcome
+from taskengine.domain.task import few_fields
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 

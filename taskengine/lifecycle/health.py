@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import redis
+import structlog
 
 from config.settings import QUEUES
 from taskengine.domain.errors import Unavailable
@@ -12,6 +13,8 @@ from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.presence import ALIVE_SECONDS
 from taskengine.lifecycle.recover import CANARY_SECONDS
 from taskengine.store import queues
+
+log = structlog.get_logger(__name__)
 
 _SILENT_SECONDS = 10.0
 
@@ -33,7 +36,9 @@ def ready(engine: Engine) -> dict[str, Any]:
             rows = queues.overview(conn, QUEUES, ALIVE_SECONDS)
             leaders = queues.leaders(conn)
     except Unavailable as error:
-        checks["postgres"] = _check(False, error.detail)
+        # The probe is open to everybody, so what exactly went wrong (hosts, names) goes to the log.
+        log.warning("postgres_unavailable", reason=error.detail)
+        checks["postgres"] = _check(False, "does not answer; see the log of the API")
         return {"status": "unavailable", "checks": checks}
     checks["postgres"] = _check(True, "answers")
     checks["redis"] = _redis(engine)
@@ -53,7 +58,8 @@ def _redis(engine: Engine) -> dict[str, Any]:
     try:
         engine.redis.ping()
     except redis.RedisError as error:
-        return _check(False, f"does not answer, so dispatch is delayed: {error}")
+        log.warning("redis_unavailable", reason=str(error))
+        return _check(False, "does not answer, so dispatch is delayed; see the log of the API")
     return _check(True, "answers")
 
 
