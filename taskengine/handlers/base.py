@@ -38,6 +38,11 @@ class HandlerConfig(BaseModel):
         hide_input_in_errors=True,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, value: Any) -> Any:
+        return few_fields(value)
+
 
 class HandlerOutput(BaseModel):
     """Base of output models; written in snake_case."""
