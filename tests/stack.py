@@ -147,10 +147,6 @@ class Stack:
         for process in ended:
             process.wait(10)
 
-    def kill_pid(self, pid: int) -> None:
-        """End one process of the installation with SIGKILL."""
-        os.kill(pid, signal.SIGKILL)
-
     def freeze(self, name: str) -> list[int]:
         """Stop a process and all below it where they stand; the ids, for :func:`thaw`."""
         main = psutil.Process(self.pid(name))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+
+import pytest
 
 from tests.stack import Stack, alive, eventually
 
 LIMIT_SECONDS = 5
+QUEUE = "automation"
 
 
 def _start(stack: Stack, spec: dict[str, object]) -> str:
@@ -71,11 +76,21 @@ def test_a_time_limit_kills_a_handler_that_does_not_listen(stack: Stack, tmp_pat
     eventually(lambda: not any(alive(pid) for pid in pids), LIMIT_SECONDS, "the processes are gone")
 
 
-def test_what_a_killed_pool_process_had_started_is_gone_too(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [False, True], ids=["pool process", "whole worker"])
+def test_what_a_killed_process_had_started_is_gone_too(stack: Stack, tmp_path: Path, whole: bool) -> None:
     task_id = _start(stack, {"type": "stubborn", "config": {"mark": str(tmp_path / "mark")}})
     pids = _left_behind(tmp_path / "mark")
+    stack.post(f"/v1/queues/{QUEUE}/pause")
     (worker,) = {row["worker"] for row in stack.sql("SELECT worker FROM executions WHERE task_id = %s", task_id)}
-    stack.kill_pid(int(worker.rpartition(":")[2]))
+    if whole:
+        stack.kill(f"worker-{QUEUE}")
+    else:
+        os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
     eventually(lambda: not any(alive(pid) for pid in pids), LIMIT_SECONDS, "the processes are gone")
-    stack.post(f"/v1/tasks/{task_id}/cancel", {"reason": "enough"})
-    assert stack.task(task_id, wait=20)["status"] == "cancelled"
+    eventually(lambda: stack.task(task_id)["status"] == "queued", 20, "the attempt is given up")
+    assert _last_execution(stack, task_id) == "lost"
+    assert stack.call("POST", f"/v1/tasks/{task_id}/cancel", {"reason": "enough"}).json()["status"] == "cancelled"
+    if whole:
+        stack.start(f"worker-{QUEUE}")
+    stack.post(f"/v1/queues/{QUEUE}/resume")
+    assert stack.submit({"queue": QUEUE}, wait=30)["status"] == "completed"
