@@ -1,0 +1,80 @@
+"""Clients that wait for a task wake when it ends, with Redis or without."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+import redis
+
+from taskengine.domain.errors import NotFound
+from taskengine.domain.ids import new_id
+from taskengine.lifecycle import wait as waiting
+from taskengine.live.finished import Finishes, announce
+from tests.conftest import Bench
+from tests.servers import Servers
+
+
+def until(true: Callable[[], object], seconds: float = 10) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        threading.Event().wait(0.02)
+
+
+def test_a_waiter_wakes_when_its_task_ends(bench: Bench) -> None:
+    (task_id,) = bench.submit({})
+    answers: list[str] = []
+    began = time.monotonic()
+    thread = threading.Thread(
+        target=lambda: answers.append(waiting.wait(bench.engine, bench.caller, task_id, 30)["status"])
+    )
+    thread.start()
+    until(bench.engine.finishes._listening.is_set)
+    bench.work(task_id)
+    thread.join(10)
+    assert answers == ["completed"]
+    assert time.monotonic() - began < 10
+
+
+def test_a_final_task_is_answered_at_once_and_an_unfinished_one_in_time(bench: Bench) -> None:
+    done, open_ = bench.submit({}, {})
+    bench.work(done)
+    assert waiting.wait(bench.engine, bench.caller, done, 30)["status"] == "completed"
+    assert waiting.wait(bench.engine, bench.caller, open_, 0.2)["status"] == "queued"
+    with pytest.raises(NotFound):
+        waiting.wait(bench.engine, bench.caller, uuid4(), 30)
+    assert bench.engine.finishes._waiters == {}
+
+
+def test_only_those_whose_task_ended_are_woken(servers: Servers) -> None:
+    client = redis.Redis.from_url(servers.redis_url)
+    finishes = Finishes(client)
+    ids = [new_id() for _ in range(3)]
+    events = [finishes.register(task_id) for task_id in ids]
+    twin = finishes.register(ids[0])
+    for event in (*events, twin):
+        event.clear()
+    announce(client, ids[:2])
+    assert events[0].wait(10)
+    assert events[1].wait(10)
+    assert twin.wait(10)
+    assert not events[2].is_set()
+    for task_id, event in zip([*ids, ids[0]], [*events, twin], strict=True):
+        finishes.forget(task_id, event)
+    assert finishes._waiters == {}
+    finishes.close()
+    client.close()
+
+
+def test_without_redis_waiters_look_for_themselves() -> None:
+    client = redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+    finishes = Finishes(client)
+    event = finishes.register(new_id())
+    assert event.wait(10)
+    finishes.close()
+    client.close()
