@@ -33,7 +33,7 @@ def emptied(url: str) -> None:
     engine.dispose()
 
 
-def details(url: str) -> tuple[set[object], set[object]]:
+def details(url: str) -> tuple[set[tuple[object, ...]], set[tuple[object, ...]]]:
     """Checks and indexes with their full definitions: compare_metadata does not look into those."""
     engine = create_engine(driver_url(url))
     with engine.connect() as connection:

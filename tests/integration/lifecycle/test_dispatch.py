@@ -27,7 +27,7 @@ def sent(bench: Bench, queue: str = QUEUE) -> list[list[UUID]]:
     messages: list[list[UUID]] = []
     for step in range(5):
         name = queue if step == 0 else f"{queue}\x06\x16{step}"
-        for raw in reversed(bench.engine.redis.lrange(name, 0, -1)):  # type: ignore[arg-type] # the sync client
+        for raw in reversed(bench.engine.redis.lrange(name, 0, -1)):
             body = json.loads(base64.b64decode(json.loads(raw)["body"]))
             messages.append([UUID(task_id) for task_id, _ in body[0][0]])
     return messages
@@ -61,7 +61,7 @@ def broker_down(bench: Bench) -> Iterator[None]:
 
     publisher = bench.engine.publisher
     kept = publisher.publish, publisher.waiting
-    publisher.publish = publisher.waiting = refuse  # type: ignore[method-assign] # the real outage is tested in faults
+    publisher.publish = publisher.waiting = refuse  # type: ignore[method-assign,assignment] # the real outage is tested in faults
     try:
         yield
     finally:
@@ -75,7 +75,7 @@ def test_a_single_task_goes_out_at_once(bench: Bench) -> None:
 
 def test_a_message_carries_ids_and_attempts_only(bench: Bench) -> None:
     bench.submit({"config": {"message": "the payload"}})
-    (raw,) = bench.engine.redis.lrange(f"{QUEUE}\x06\x163", 0, -1)  # type: ignore[misc] # the sync client
+    (raw,) = bench.engine.redis.lrange(f"{QUEUE}\x06\x163", 0, -1)
     assert b"payload" not in raw
 
 
@@ -229,7 +229,7 @@ def test_a_changed_priority_sends_a_task_anew(bench: Bench) -> None:
     (task_id,) = bench.submit(HEAVY)
     swallow(bench)
     edit.update(bench.engine, bench.caller, task_id, TaskChanges(priority="critical"))
-    (raw,) = bench.engine.redis.lrange(QUEUE, 0, -1)  # type: ignore[misc] # the sync client
+    (raw,) = bench.engine.redis.lrange(QUEUE, 0, -1)
     assert str(task_id).encode() in base64.b64decode(json.loads(raw)["body"])
     assert bench.work(task_id) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -36,6 +37,16 @@ def run_probe(bench: Bench, config: dict[str, Any]) -> Any:
     (task_id,) = bench.submit({"type": "probe", "config": config, "max_retries": 0})
     bench.work(task_id)
     return task_id
+
+
+def keeping(keep: Callable[[ProbeConfig], None]) -> Callable[[Context, ProbeConfig], Outcome]:
+    """A handler that shows its config to the test."""
+
+    def does(ctx: Context, config: ProbeConfig) -> Outcome:
+        keep(config)
+        return Succeeded(None)
+
+    return does
 
 
 def test_secrets_are_written_listed_by_name_and_deleted(bench: Bench) -> None:
@@ -109,7 +120,7 @@ def test_errors_do_not_show_it_either(bench: Bench, probe: Probe, kind: type[Exc
 def test_a_part_of_a_text_may_be_a_secret(bench: Bench, probe: Probe) -> None:
     put(bench, "USER", "ada-lovelace")
     seen: list[Any] = []
-    probe.does = lambda ctx, config: (seen.append(config.value), Succeeded(None))[1]
+    probe.does = keeping(lambda config: seen.append(config.value))
     run_probe(bench, {"value": "Bearer {{ secrets.USER }}!"})
     assert seen == ["Bearer ada-lovelace!"]
 
@@ -155,7 +166,7 @@ def test_templates_keep_native_types(bench: Bench) -> None:
 
 def test_credentials_in_a_config_reach_the_handler_and_read_as_stars(bench: Bench, probe: Probe) -> None:
     seen: list[Any] = []
-    probe.does = lambda ctx, config: (seen.append((config.value, config.pin)), Succeeded(None))[1]
+    probe.does = keeping(lambda config: seen.append((config.value, config.pin)))
     (task_id,) = bench.submit({"type": "probe", "config": {"value": {"password": TOKEN, "user": "ada"}, "pin": "1234"}})
     assert bench.task(task_id)["config"] == {"value": {"password": "***", "user": "ada"}, "pin": "***"}
     bench.work(task_id)
@@ -170,7 +181,7 @@ def changed(bench: Bench, task_id: Any, config: dict[str, Any]) -> Any:
 
 def test_stars_keep_a_credential_when_the_config_is_changed(bench: Bench, probe: Probe) -> None:
     seen: list[Any] = []
-    probe.does = lambda ctx, config: (seen.append(config.value), Succeeded(None))[1]
+    probe.does = keeping(lambda config: seen.append(config.value))
     (task_id,) = bench.submit({"type": "probe", "config": {"value": {"password": TOKEN, "n": 1}}})
     assert changed(bench, task_id, {"value": {"password": "***", "n": 2}}) == {"value": {"password": "***", "n": 2}}
     assert "s3cr3t-value" not in whole_record(bench)
