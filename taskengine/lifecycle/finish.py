@@ -56,6 +56,8 @@ def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any
     if len(recorded) < len(rows):
         recorded += _record_fully(engine, ended, rows, {row.id for row in recorded})
     tell(engine, recorded)
+    for queue in {row.queue for row in recorded if row.more}:
+        dispatch.dispatch(engine, queue, if_empty=True)
     return len(recorded)
 
 

@@ -147,4 +147,5 @@ def _ring(engine: Engine, rung: Sequence[Any]) -> None:
     now = [row for row in rung if row.published]
     if now:
         engine.db.after_commit(lambda: dispatch.send_now(engine, now))
-    dispatch.after_commit(engine, {row.queue for row in rung if not row.published})
+    # Where a message is on the way, the worker that takes it looks at the line, twice (consume), and so does the tick.
+    dispatch.after_commit(engine, {row.queue for row in rung if not row.published and not row.on_the_way})

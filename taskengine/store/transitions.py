@@ -53,13 +53,15 @@ _INSERT = text(
         INSERT INTO events (organization_id, task_id, type, to_status, attempt)
         SELECT organization_id, id, 'task.created', status, 0 FROM new
     ), open AS MATERIALIZED (
-        -- Whether a queue may be rung at once: nothing waits there in line, little is in flight, it is not paused.
-        SELECT queue, (SELECT o.task_id FROM outbox o WHERE o.queue = w.queue AND o.published_at IS NULL
+        -- A queue may be rung at once while nothing stands in its line, nothing is on the way and it is not paused.
+        SELECT w.queue, on_the_way, w.tasks <= :at_once AND NOT on_the_way
+            AND (SELECT o.task_id FROM outbox o WHERE o.queue = w.queue AND o.published_at IS NULL
                 ORDER BY o.organization_id LIMIT 1) IS NULL
-            AND w.tasks + (SELECT count(*) FROM (SELECT FROM outbox o WHERE o.queue = w.queue
-                AND o.published_at IS NOT NULL LIMIT :window) x) <= :window
             AND NOT EXISTS (SELECT FROM queues q WHERE q.name = w.queue AND q.paused) AS free
-        FROM (SELECT queue, count(*) AS tasks FROM d WHERE status = 'queued' GROUP BY queue) w
+        FROM (SELECT queue, count(*) AS tasks,
+                (SELECT o.task_id FROM outbox o WHERE o.queue = d.queue AND o.published_at IS NOT NULL
+                    ORDER BY o.published_at LIMIT 1) IS NOT NULL AS on_the_way
+            FROM d WHERE status = 'queued' GROUP BY queue) w
         WHERE NOT EXISTS (SELECT FROM closed)
     ), lined_up AS (
         INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
@@ -69,22 +71,24 @@ _INSERT = text(
         FROM d JOIN open USING (queue) WHERE d.status = 'queued'
         RETURNING task_id, queue, priority, published_at IS NOT NULL AS published
     )
-    SELECT task_id, queue, priority, published, false AS closed, now() AS stored_at FROM lined_up
-    UNION ALL SELECT NULL, name, NULL, NULL, true, now() FROM closed
-    UNION ALL SELECT NULL, NULL, NULL, NULL, false, now()
+    SELECT task_id, queue, priority, published, on_the_way, false AS closed, now() AS stored_at
+    FROM lined_up JOIN open USING (queue)
+    UNION ALL SELECT NULL, name, NULL, NULL, NULL, true, now() FROM closed
+    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, false, now()
     """
 )
 
 
-def insert(conn: Connection, rows: Sequence[dict[str, Any]], window: int) -> Rows:
+def insert(conn: Connection, rows: Sequence[dict[str, Any]], at_once: int) -> Rows:
     """Store new tasks in the status each row names, with their event and, where queued, their outbox row.
 
-    Returns (task_id, queue, priority, published, closed) of the queued ones. ``published`` ones are the caller's to
-    publish after its commit: at most ``window`` of a queue are in flight then. The rest wait for the dispatcher.
+    Returns (task_id, queue, priority, published, on_the_way, closed, stored_at) of the queued ones. ``published``
+    ones are the caller's to publish after its commit: at most ``at_once`` of a queue, and only where nothing else is
+    under way. The rest stand in line; ``on_the_way`` says that a message is out whose worker will look at the line.
     Where a queue is draining, nothing is stored, and a row with ``closed`` names that queue. One more row, without
     a task, only tells ``stored_at``, which all of them share.
     """
-    return list(conn.execute(_INSERT, {"rows": document(rows), "window": window}))
+    return list(conn.execute(_INSERT, {"rows": document(rows), "at_once": at_once}))
 
 
 _CLAIM = text(
@@ -194,7 +198,10 @@ _FINISH = text(
         SELECT execution_id, organization_id, id, type, queue, error ->> 'code', error, attempt
         FROM moved WHERE dead
     )
-    SELECT id, organization_id, status, completed_at, has_dependents FROM moved
+    SELECT id, organization_id, queue, status, completed_at, has_dependents,
+        (SELECT o.task_id FROM outbox o WHERE o.queue = moved.queue AND o.published_at IS NULL
+            ORDER BY o.organization_id LIMIT 1) IS NOT NULL AS more
+    FROM moved
     """
 )
 
@@ -204,7 +211,8 @@ def finish(conn: Connection, rows: Sequence[dict[str, Any]], *, alone: bool) -> 
 
     Each row: execution_id, task_id, execution_status, status, event, result, error, delay_seconds, failed (1 when
     it counts against the retries), dead (leaves a dead letter). Rows that come back were recorded.
-    ``alone`` says that no other statement will follow in this transaction: tasks that others depend on are left.
+    ``more`` says that the queue has tasks in line. ``alone`` says that no other statement will follow in this
+    transaction: tasks that others depend on are left.
     """
     return list(conn.execute(_FINISH, {"rows": document(rows), "alone": alone}))
 
