@@ -223,11 +223,16 @@ class Stack:
 
     # The record
 
-    def sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        """Look into the record behind the engine's back."""
+    @property
+    def record(self) -> psycopg.Connection[DictRow]:
+        """A connection to the database, opened when it is first used."""
         if self._record is None:
             self._record = psycopg.connect(str(self.settings.database_url), autocommit=True, row_factory=dict_row)
-        cursor = self._record.execute(statement, values or None)
+        return self._record
+
+    def sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """Look into the record behind the engine's back."""
+        cursor = self.record.execute(statement, values or None)
         return cursor.fetchall() if cursor.description else []
 
     def forget_connection(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import Any
 
 import structlog
 from celery import signals
+from celery.exceptions import CPendingDeprecationWarning
 
 from config.logging import configure
 from config.settings import Settings
@@ -63,6 +65,9 @@ def connect(settings: Settings) -> None:
         celery_task.configure(settings.celery_app)
 
     def ready(sender: Any, **_: Any) -> None:
+        # With every lost connection Celery warns, in ten lines, that tasks will run twice. That is about late
+        # acknowledgement, and ours is early. Said here, since Celery resets its warnings while it starts.
+        warnings.filterwarnings("ignore", category=CPendingDeprecationWarning, module="celery.worker.consumer")
         worker = sender.controller
         queues = list(worker.app.amqp.queues.consume_from)
         main["presence"] = Presence(settings, node["name"], queues[0], worker.concurrency)

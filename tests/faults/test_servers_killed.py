@@ -20,7 +20,7 @@ def _report(what: str, load: Load, took: float) -> None:
     print(f"{what}: {len(load.accepted)} tasks, {load.lost()} attempts lost, all final {took:.1f} s later")
 
 
-def _kill_postgres(servers: Servers) -> None:
+def kill_postgres(servers: Servers) -> None:
     """kill -9 of all of Postgres: its data is then as a power cut leaves it to the file system."""
     backends = psutil.Process(servers.postgres.child.process.pid).children(recursive=True)
     for backend in backends:
@@ -95,7 +95,7 @@ def test_postgres_is_killed(stack: Stack, load: Load, doomed_servers: Servers) -
         load.submit()
         load.wait_until_busy()
         stack.forget_connection()
-        _kill_postgres(doomed_servers)
+        kill_postgres(doomed_servers)
         doomed_servers.postgres.start()
     _report("Postgres killed", load, load.settle())
 
@@ -107,7 +107,7 @@ def test_everything_is_killed_at_once(stack: Stack, load: Load, doomed_servers: 
         stack.forget_connection()
         stack.kill(*stack.names)
         doomed_servers.redis.stop(signal.SIGKILL)
-        _kill_postgres(doomed_servers)
+        kill_postgres(doomed_servers)
         doomed_servers.redis.start()
         doomed_servers.postgres.start()
         stack.start(*ALL)

@@ -54,12 +54,10 @@ def mirror() -> Iterator[tuple[str, list[dict[str, str]]]]:
 def _everything_kept(stack: Stack) -> dict[str, bytes]:
     """Every table as Postgres would dump it, everything in Redis, every log and every file."""
     kept: dict[str, bytes] = {}
-    stack.sql("SELECT 1")
     tables = [row["name"] for row in stack.sql("SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'")]
     assert {"tasks", "executions", "events", "steps", "execution_logs", "idempotency_keys"} <= set(tables)
-    assert stack._record is not None
     for table in tables:
-        with stack._record.cursor().copy(f'COPY "{table}" TO STDOUT (FORMAT binary)') as copy:
+        with stack.record.cursor().copy(f'COPY "{table}" TO STDOUT (FORMAT binary)') as copy:
             kept[table] = b"".join(bytes(part) for part in copy)
     with redis.Redis.from_url(stack.servers.redis_url) as client:
         for key in client.scan_iter():
