@@ -165,3 +165,25 @@ def test_a_batch_has_a_limit(bench: Bench) -> None:
     with pytest.raises(Invalid):
         bench.submit(*([{}] * (MAX_BATCH + 1)))
     assert bench.submit() == []
+
+
+def test_histories_are_read_in_pages(bench: Bench) -> None:
+    (task_id,) = bench.submit({"config": {"log_lines": 3, "fail_times": 1}, "max_retries": 0})
+    bench.work(task_id)
+    control.retry(bench.engine, bench.caller, task_id)
+    bench.work(task_id)
+
+    def pages(read: Any, identity: UUID, field: str) -> list[Any]:
+        first = read(bench.engine, bench.caller, identity, PageRequest(limit=1))
+        rest = read(bench.engine, bench.caller, identity, PageRequest(cursor=first.next_cursor))
+        assert rest.next_cursor is None
+        return [item[field] for item in first.items + rest.items]
+
+    assert pages(query.executions, task_id, "attempt") == [2, 1]
+    attempts = query.executions(bench.engine, bench.caller, task_id, PageRequest()).items
+    assert [item["output"] for item in attempts] == [{"message": None}, None]
+    assert len(pages(query.events, task_id, "id")) == 6
+    assert pages(query.logs, attempts[0]["id"], "sequence") == [1, 2, 3]
+    for read in (query.logs, query.steps, query.executions, query.events, query.artifacts):
+        with pytest.raises(NotFound):
+            read(bench.engine, bench.caller, uuid4(), PageRequest())

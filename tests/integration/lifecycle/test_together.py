@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import redis
 
 from taskengine.domain.errors import Conflict, IdempotencyConflict, Unavailable
 from taskengine.domain.outcome import Outcome, Succeeded
@@ -187,3 +188,13 @@ def test_pages_hold_still_while_tasks_are_added(bench: Bench) -> None:
     bench.submit({}, {})
     rest = query.tasks(bench.engine, bench.caller, TaskFilter(), PageRequest(limit=5, cursor=first.next_cursor))
     assert [item["id"] for item in first.items + rest.items] == ids[::-1]
+
+
+def test_a_redis_that_is_away_delays_only_those_who_wait(bench: Bench) -> None:
+    (task_id,) = bench.submit({})
+    kept, bench.engine.redis = bench.engine.redis, redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+    ended = [run(bench.engine, bench.watch, item) for item in take(bench, task_id)]
+    assert finish(bench.engine, ended) == 1
+    bench.engine.redis.close()
+    bench.engine.redis = kept
+    assert bench.task(task_id)["status"] == "completed"
