@@ -45,19 +45,19 @@ def _wait(call: Call, query: WaitQuery, answer: Answer) -> Answer:
     """The new task as it stands when it is final or the time is up."""
     if not query.wait:
         return answer
-    task_id = UUID(orjson.loads(answer.body)["id"])
+    made = orjson.loads(answer.body)
     try:
-        task = _when_final(call, task_id, query.wait, fresh=True)
+        task = _when_final(call, UUID(made["id"]), query.wait, made)
     except NotFound:
         return answer
     return Answer(dump(task), answer.status, answer.headers)
 
 
-def _when_final(call: Call, task_id: UUID, seconds: float, *, fresh: bool = False) -> dict[str, Any]:
+def _when_final(call: Call, task_id: UUID, seconds: float, made: dict[str, Any] | None = None) -> dict[str, Any]:
     """The task once it is final, or after ``seconds``; at once when too many requests wait already."""
     seated = call.seats.acquire(blocking=False)
     try:
-        return waiting.wait(call.engine, call.caller, task_id, seconds if seated else 0, fresh=fresh)
+        return waiting.wait(call.engine, call.caller, task_id, seconds if seated else 0, made=made)
     finally:
         if seated:
             call.seats.release()

@@ -21,9 +21,7 @@ def handler(cls: type[Handler[Any]]) -> type[Handler[Any]]:
     """Class decorator: make a task type known to every registry built afterwards."""
     known = _decorated.setdefault(cls.type_name, cls)
     if known is not cls:
-        raise DuplicateType(
-            f"task type {cls.type_name!r} is claimed by {known.__qualname__} and {cls.__qualname__}"
-        )
+        raise DuplicateType(f"task type {cls.type_name!r} is claimed by {known.__qualname__} and {cls.__qualname__}")
     return cls
 
 

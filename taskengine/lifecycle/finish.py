@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -24,6 +24,10 @@ from taskengine.live import finished
 from taskengine.store import executions, transitions
 
 log = structlog.get_logger(__name__)
+
+# Nobody waits for one of a large pack as a rule, and large results are better read once than sent to all.
+_MOST_TOLD = 8
+_LONGEST_TOLD = 16_384
 
 
 def finish(engine: Engine, ended: Sequence[Ended]) -> int:
@@ -55,7 +59,7 @@ def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any
             recorded = transitions.finish(conn, rows, alone=True)
     if len(recorded) < len(rows):
         recorded += _record_fully(engine, ended, rows, {row.id for row in recorded})
-    tell(engine, recorded)
+    tell(engine, recorded, {item.claimed.task_id: item.result_json for item in ended})
     for queue in {row.queue for row in recorded if row.more}:
         dispatch.dispatch(engine, queue, if_empty=True)
     return len(recorded)
@@ -73,15 +77,39 @@ def _record_fully(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[st
     return recorded
 
 
-def tell(engine: Engine, rows: Sequence[Any]) -> None:
-    """Wake clients that wait for tasks that became final. A Redis that is down only makes them look later."""
-    final = [row.id for row in rows if row.completed_at is not None]
+def tell(engine: Engine, rows: Sequence[Any], results: Mapping[UUID, bytes | None] | None = None) -> None:
+    """Wake clients that wait for tasks that became final. A Redis that is down only makes them look later.
+
+    ``results`` are those of tasks whose attempt just ended; then the clients hear all of the end.
+    """
+    final = [row for row in rows if row.completed_at is not None]
     if not final or not engine.publisher.available():
         return
     try:
-        finished.announce(engine.redis, final)
+        if results is None or len(final) > _MOST_TOLD:
+            finished.announce(engine.redis, [{"id": row.id} for row in final])
+        else:
+            finished.announce(engine.redis, [_end(row, results.get(row.id)) for row in final])
     except redis.RedisError as error:
         log.warning("announce_failed", reason=str(error))
+
+
+def _end(row: Any, result: bytes | None) -> dict[str, Any]:
+    if result is not None and len(result) > _LONGEST_TOLD:
+        return {"id": row.id}
+    return {
+        "id": row.id,
+        "status": row.status,
+        "attempt": row.attempt,
+        "error_count": row.error_count,
+        "last_error": row.last_error,
+        "result": None if result is None else orjson.Fragment(result),
+        "started_at": row.started_at,
+        "updated_at": row.updated_at,
+        "completed_at": row.completed_at,
+        "cancel_requested_at": row.cancel_requested_at,
+        "cancel_reason": row.cancel_reason,
+    }
 
 
 def _row(engine: Engine, ended: Ended) -> dict[str, Any]:

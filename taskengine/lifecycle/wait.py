@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,28 +14,35 @@ from taskengine.lifecycle.engine import Engine
 
 # A wake-up can be lost with Redis; then the record is looked at this often.
 _LOOK_SECONDS = 2.0
+# A task that was submitted a moment ago is looked at soon: it may have ended before anybody listened.
+_FIRST_LOOK_SECONDS = 0.02
+_TIMES = ("started_at", "updated_at", "completed_at")
 
 
-# A task that was submitted a moment ago is not done yet: the first look may wait for the wake-up this long.
-_FRESH_SECONDS = 0.02
-
-
-def wait(engine: Engine, caller: Caller, task_id: UUID, seconds: float, *, fresh: bool = False) -> dict[str, Any]:
+def wait(
+    engine: Engine, caller: Caller, task_id: UUID, seconds: float, *, made: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """The task, as soon as it is final, or as it stands after ``seconds``. NotFound at once if there is none.
 
-    ``fresh`` says that the caller has just submitted it, which saves a look.
+    ``made`` is the task as its submission, a moment ago, returned it: that saves the first look.
     """
     until = time.monotonic() + seconds
-    event = engine.finishes.register(task_id)
+    waiter = engine.finishes.register(task_id)
     try:
-        if fresh and event.wait(min(_FRESH_SECONDS, seconds)):
-            event.clear()
-        while True:
-            task = query.task(engine, caller, task_id)
-            left = until - time.monotonic()
-            if task["status"] in FINAL or left <= 0:
-                return task
-            event.wait(min(left, _LOOK_SECONDS))
-            event.clear()
+        task = made or query.task(engine, caller, task_id)
+        pause = _LOOK_SECONDS if made is None else _FIRST_LOOK_SECONDS
+        while task["status"] not in FINAL and (left := until - time.monotonic()) > 0:
+            waiter.wait(min(left, pause))
+            waiter.clear()
+            task = _ended(task, waiter.end) or query.task(engine, caller, task_id)
+            pause = _LOOK_SECONDS
+        return task
     finally:
-        engine.finishes.forget(task_id, event)
+        engine.finishes.forget(task_id, waiter)
+
+
+def _ended(task: dict[str, Any], end: dict[str, Any] | None) -> dict[str, Any] | None:
+    if end is None:
+        return None
+    times = {name: datetime.fromisoformat(end[name]) for name in _TIMES}
+    return task | end | times | {"id": task["id"], "run_at": None}

@@ -43,7 +43,7 @@ class Attempt:
 
 
 class Watch:
-    """The watching thread of a pool process. It sleeps while nothing runs.
+    """The watching thread of a pool process. It looks up every ``cancel_poll_seconds``, or sooner for a deadline.
 
     ``stuck`` is called with an attempt that did not stop in time and all that are held with it; it records them
     and kills the process.
@@ -64,13 +64,14 @@ class Watch:
         with self._changed:
             self._held = tuple(claimed)
             self._current = None
-            if claimed:
-                self._changed.notify()
 
     def run(self, attempt: Attempt) -> None:
         """This attempt's handler runs from now on."""
         with self._changed:
             self._current = attempt
+            # Waking the thread for each of many short attempts would cost more than they do.
+            if attempt.deadline - time.monotonic() < 2 * self._engine.settings.cancel_poll_seconds:
+                self._changed.notify()
 
     def rest(self) -> None:
         """No handler runs from now on."""
@@ -89,15 +90,13 @@ class Watch:
         renewed = time.monotonic()
         while True:
             with self._changed:
-                if not self._held and not self._closed:
-                    self._changed.wait()
-                    renewed = time.monotonic()
                 if not self._closed:
                     self._changed.wait(self._pause())
                 if self._closed:
                     return
                 held, current = self._held, self._current
             if not held:
+                renewed = time.monotonic()
                 continue
             try:
                 if time.monotonic() - renewed >= settings.lease_seconds / 3:

@@ -1,9 +1,11 @@
-"""Wakes clients that wait for a task, at the moment it finishes.
+"""Wakes clients that wait for a task at the moment it finishes, and tells them how it ended.
 
 Keys:
-  taskengine:finished   channel; each message holds the ids of tasks that just finished, 16 bytes each
+  taskengine:finished   channel; each message is a JSON list of objects with the ``id`` of a task that just
+                        finished and, where few finished together and their results are small, the fields that its
+                        end changed
 
-The result itself is read from Postgres, by primary key: see docs/decisions.
+A client that heard only the id, or nothing, reads the record by primary key: see docs/decisions.
 """
 
 from __future__ import annotations
@@ -11,16 +13,24 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
+import orjson
 import redis
 
 CHANNEL = "taskengine:finished"
 
 
-def announce(client: redis.Redis, ids: Sequence[UUID]) -> None:
-    """Wake whoever waits for these tasks, in one round trip. Raises redis.RedisError."""
-    client.publish(CHANNEL, b"".join(task_id.bytes for task_id in ids))
+def announce(client: redis.Redis, ends: Sequence[dict[str, Any]]) -> None:
+    """Tell whoever waits how these tasks ended, in one round trip. Raises redis.RedisError."""
+    client.publish(CHANNEL, orjson.dumps(ends))
+
+
+class Waiter(threading.Event):
+    """Set when the task finished, or when it is time to look; ``end`` holds what the message told, if it did."""
+
+    end: dict[str, Any] | None = None
 
 
 class Finishes:
@@ -33,16 +43,16 @@ class Finishes:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._lock = threading.Lock()
-        self._waiters: dict[bytes, set[threading.Event]] = defaultdict(set)
+        self._waiters: dict[str, set[Waiter]] = defaultdict(set)
         self._listening = threading.Event()
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
 
-    def register(self, task_id: UUID) -> threading.Event:
+    def register(self, task_id: UUID) -> Waiter:
         """An event that is set when the task finishes. Look at the task after registering, not before."""
-        event = threading.Event()
+        event = Waiter()
         with self._lock:
-            self._waiters[task_id.bytes].add(event)
+            self._waiters[str(task_id)].add(event)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._listen, name="finishes", daemon=True)
                 self._thread.start()
@@ -50,13 +60,13 @@ class Finishes:
         self._listening.wait(timeout=1)
         return event
 
-    def forget(self, task_id: UUID, event: threading.Event) -> None:
+    def forget(self, task_id: UUID, event: Waiter) -> None:
         """Stop waiting."""
         with self._lock:
-            waiters = self._waiters[task_id.bytes]
+            waiters = self._waiters[str(task_id)]
             waiters.discard(event)
             if not waiters:
-                del self._waiters[task_id.bytes]
+                del self._waiters[str(task_id)]
 
     def close(self) -> None:
         """End the listening thread."""
@@ -83,13 +93,12 @@ class Finishes:
             self._listening.set()
             # Whatever finished while nobody listened: let all waiters look.
             self._wake(None)
-        elif message["type"] == "message" and isinstance(data := message["data"], bytes):
-            self._wake([data[start : start + 16] for start in range(0, len(data), 16)])
+        elif message["type"] == "message" and self._waiters and isinstance(data := message["data"], bytes):
+            self._wake(orjson.loads(data))
 
-    def _wake(self, keys: list[bytes] | None) -> None:
+    def _wake(self, ends: list[dict[str, Any]] | None) -> None:
         with self._lock:
-            if not self._waiters:
-                return
-            for key in list(self._waiters) if keys is None else keys:
-                for event in self._waiters.get(key, ()):
-                    event.set()
+            for end in [{"id": key} for key in self._waiters] if ends is None else ends:
+                for waiter in self._waiters.get(end["id"], ()):
+                    waiter.end = end if len(end) > 1 else None
+                    waiter.set()

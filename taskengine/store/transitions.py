@@ -186,8 +186,9 @@ _FINISH = text(
             completed_at = CASE WHEN d.status <> 'retrying' OR t.cancel_requested_at IS NOT NULL THEN now() END
         FROM ended JOIN d ON d.execution_id = ended.id
         WHERE t.id = ended.task_id AND t.status = 'running'
-        RETURNING t.id, t.organization_id, t.type, t.queue, t.attempt, t.status, t.completed_at,
-            t.has_dependents, CASE t.status WHEN 'cancelled' THEN 'task.cancelled' ELSE d.event END AS event, d.dead,
+        RETURNING t.id, t.organization_id, t.type, t.queue, t.attempt, t.status, t.started_at, t.updated_at,
+            t.completed_at, t.error_count, t.last_error, t.cancel_requested_at, t.cancel_reason, t.has_dependents,
+            CASE t.status WHEN 'cancelled' THEN 'task.cancelled' ELSE d.event END AS event, d.dead,
             d.error, d.execution_id
     ), noted AS (
         INSERT INTO events (organization_id, task_id, type, from_status, to_status, attempt, data)
@@ -198,7 +199,8 @@ _FINISH = text(
         SELECT execution_id, organization_id, id, type, queue, error ->> 'code', error, attempt
         FROM moved WHERE dead
     )
-    SELECT id, organization_id, queue, status, completed_at, has_dependents,
+    SELECT id, organization_id, queue, status, attempt, error_count, last_error, started_at, updated_at, completed_at,
+        cancel_requested_at, cancel_reason, has_dependents,
         (SELECT o.task_id FROM outbox o WHERE o.queue = moved.queue AND o.published_at IS NULL
             ORDER BY o.organization_id LIMIT 1) IS NOT NULL AS more
     FROM moved

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -59,11 +60,12 @@ def test_only_those_whose_task_ended_are_woken(servers: Servers) -> None:
     twin = finishes.register(ids[0])
     for event in (*events, twin):
         event.clear()
-    announce(client, ids[:2])
+    announce(client, [{"id": ids[0]}, {"id": ids[1], "status": "completed"}])
     assert events[0].wait(10)
     assert events[1].wait(10)
     assert twin.wait(10)
     assert not events[2].is_set()
+    assert (events[0].end, events[1].end) == (None, {"id": str(ids[1]), "status": "completed"})
     for task_id, event in zip([*ids, ids[0]], [*events, twin], strict=True):
         finishes.forget(task_id, event)
     assert finishes._waiters == {}
@@ -78,3 +80,18 @@ def test_without_redis_waiters_look_for_themselves() -> None:
     assert event.wait(10)
     finishes.close()
     client.close()
+
+
+def test_what_a_waiter_hears_is_what_the_record_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_FIRST_LOOK_SECONDS", 30)
+    (task_id,) = bench.submit({"config": {"message": {"a": [1, None]}}})
+    heard: list[dict[str, Any]] = []
+    made = bench.task(task_id)
+    thread = threading.Thread(
+        target=lambda: heard.append(waiting.wait(bench.engine, bench.caller, task_id, 30, made=made))
+    )
+    thread.start()
+    until(bench.engine.finishes._listening.is_set)
+    bench.work(task_id)
+    thread.join(10)
+    assert heard == [bench.task(task_id)]
