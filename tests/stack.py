@@ -70,6 +70,7 @@ class Stack:
         self._environment["PYTHONPATH"] = os.pathsep.join(map(str, pythonpath))
         self.known: dict[str, Process] = {process.name: process for process in processes(self.settings)}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._own: dict[str, dict[str, str]] = {}
         self._session = requests.Session()
         self._record: psycopg.Connection[DictRow] | None = None
         self._bootstrap()
@@ -99,6 +100,7 @@ class Stack:
         for name in names:
             assert name not in self._running, f"{name} runs"
             process = self.known[name]
+            self._own[name] = environment
             with self.log(name).open("ab") as log:
                 self._running[name] = _spawn(
                     (executable(process.argv[0]), *process.argv[1:]),
@@ -106,9 +108,16 @@ class Stack:
                     log.fileno(),
                 )
 
+    def differs(self, name: str) -> bool:
+        """Whether a process was started with settings of its own."""
+        return bool(self._own[name])
+
     def wait_ready(self, seconds: float = 60) -> None:
-        """Wait until /readyz says ready, and every worker of a copied name lives."""
-        eventually(self._ready, seconds, f"ready: {self._last_state()}")
+        """Wait until /readyz says ready."""
+        try:
+            eventually(self._ready, seconds, "ready")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self._last_state()}") from None
 
     def _last_state(self) -> Any:
         with contextlib.suppress(requests.RequestException):

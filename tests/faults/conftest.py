@@ -52,6 +52,8 @@ ALL = ("api", *WORKERS, "worker-control", "beat")
 @pytest.fixture
 def stack(_stack: Stack) -> Stack:
     """Everything up; what the last test killed is started again."""
+    if "api" in _stack.names and _stack.differs("api"):
+        _stack.stop("api")
     _stack.start(*(name for name in ALL if name not in _stack.names))
     _stack.wait_ready()
     return _stack
