@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import redis
 
-from config import celery as celery_values
 from config.settings import Settings, SettingsError
-from taskengine.broker.celery_app import make_app
 from taskengine.broker.publish import Publisher
 from taskengine.handlers import registry
 from taskengine.lifecycle.engine import Engine
@@ -44,7 +42,7 @@ def build(settings: Settings, *, pool_size: int = 2, name: str = "taskengine") -
         settings=settings,
         db=Database(_need(settings.database_url, "DATABASE_URL"), pool_size=pool_size, name=name),
         redis=client,
-        publisher=Publisher(make_app(celery_values.values(settings)), client),
+        publisher=Publisher(client),
         registry=registry.load(),
         cipher=cipher,
         files=ArtifactFiles(settings.home / "artifacts"),

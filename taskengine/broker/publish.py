@@ -7,19 +7,16 @@ Keys in Redis: one list per queue and priority step, as Celery's Redis transport
 from __future__ import annotations
 
 import base64
+import os
+import socket
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import orjson
 import redis
-from celery import Celery
-from kombu import Producer
-from kombu.exceptions import KombuError
-from kombu.exceptions import OperationalError as BrokerError
 
 from taskengine.domain.ids import new_id
 
@@ -28,15 +25,11 @@ TICK = "taskengine.tick"
 CANARY = "taskengine.canary"
 _SEPARATOR = "\x06\x16"
 _STEPS = 5
+_ORIGIN = f"{os.getpid()}@{socket.gethostname()}"
 # KEYS: the lists of one queue. Returns how many messages they hold together.
 _COUNT = "local n = 0 for _, key in ipairs(KEYS) do n = n + redis.call('LLEN', key) end return n"
 # After a failure, publishing is not tried for this long: the relay sends what is left behind.
 _HOLD_SECONDS = 1.0
-
-
-def _batch(producer: Producer) -> AbstractContextManager[Any]:
-    batch: Callable[[], AbstractContextManager[Any]] = producer.batch  # type: ignore[attr-defined] # new in 5.7
-    return batch()
 
 
 class BrokerDown(Exception):
@@ -60,8 +53,7 @@ def broker_priority(priority: int) -> int:
 class Publisher:
     """Sends messages, and counts those that wait. Safe to share between threads."""
 
-    def __init__(self, app: Celery, client: redis.Redis) -> None:
-        self._app = app
+    def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._count = client.register_script(_COUNT)
         self._down_until = 0.0
@@ -91,23 +83,11 @@ class Publisher:
 
     def _send(self, messages: Sequence[tuple[str, str, int, list[Any]]]) -> None:
         try:
-            with self._app.producer_pool.acquire(block=True, timeout=5) as producer, _batch(producer):
+            with self._redis.pipeline(transaction=False) as pipe:
                 for name, queue, priority, args in messages:
-                    made = self._app.amqp.as_task_v2(
-                        str(new_id()), name, tuple(args), {}, argsrepr="", kwargsrepr="", ignore_result=True
-                    )
-                    # The anonymous exchange needs no binding in Redis, which a FLUSHALL would take away.
-                    producer.publish(
-                        made.body,
-                        exchange="",
-                        routing_key=queue,
-                        priority=priority,
-                        serializer="json",
-                        headers=made.headers,
-                        delivery_mode=1,
-                        **made.properties,
-                    )
-        except (BrokerError, KombuError, redis.RedisError, OSError) as error:
+                    pipe.lpush(_keys(queue)[priority], envelope(name, queue, priority, args))
+                pipe.execute()
+        except redis.RedisError as error:
             raise self._failed(error) from error
 
     def waiting(self, queue: str) -> int:
@@ -129,6 +109,62 @@ class Publisher:
         except redis.RedisError as error:
             raise self._failed(error) from error
         return {task_id for raw in messages for task_id in _named(raw)}
+
+
+def envelope(name: str, queue: str, priority: int, args: list[Any]) -> bytes:
+    """A message as Celery's protocol 2 and kombu's Redis transport write it; a test compares it with theirs.
+
+    Written here because it takes a fifth of the time, and because it needs no exchange: kombu would look the
+    exchange's bindings up in Redis, where a FLUSHALL takes them away.
+    """
+    message_id = str(new_id())
+    body = orjson.dumps([args, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
+    return orjson.dumps(
+        {
+            "body": base64.b64encode(body).decode(),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {
+                "lang": "py",
+                "task": name,
+                "id": message_id,
+                "shadow": None,
+                "eta": None,
+                "expires": None,
+                "group": None,
+                "group_index": None,
+                "retries": 0,
+                "timelimit": [None, None],
+                "root_id": message_id,
+                "parent_id": None,
+                "argsrepr": _shown(args),
+                "kwargsrepr": "{}",
+                "origin": _ORIGIN,
+                "ignore_result": True,
+                "replaced_task_nesting": 0,
+                "stamped_headers": None,
+                "stamps": {},
+            },
+            "properties": {
+                "correlation_id": message_id,
+                "reply_to": "",
+                "delivery_mode": 1,
+                "delivery_info": {"exchange": "", "routing_key": queue},
+                "priority": priority,
+                "body_encoding": "base64",
+                "delivery_tag": message_id,
+            },
+        }
+    )
+
+
+def _shown(args: list[Any]) -> str:
+    """What Flower shows of a message: the first task it names, and how many."""
+    [first] = args
+    if isinstance(first, str):
+        return first
+    more = f" and {len(first) - 1} more" if len(first) > 1 else ""
+    return f"task {first[0][0]}, attempt {first[0][1]}{more}"
 
 
 def _keys(queue: str) -> list[str]:

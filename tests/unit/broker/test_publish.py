@@ -5,9 +5,6 @@ from __future__ import annotations
 import pytest
 import redis
 
-from config import celery as celery_values
-from config.settings import Settings
-from taskengine.broker.celery_app import make_app
 from taskengine.broker.publish import BrokerDown, Message, Publisher, broker_priority
 from taskengine.domain.ids import new_id
 
@@ -17,10 +14,8 @@ def test_the_most_urgent_goes_first_in_redis() -> None:
 
 
 def test_after_a_failure_the_broker_is_left_alone_for_a_moment() -> None:
-    url = "redis://127.0.0.1:1/0"
-    settings = Settings(redis_url=url, database_url="postgresql://x/y")
-    client = redis.Redis.from_url(url, socket_connect_timeout=0.2)
-    publisher = Publisher(make_app(celery_values.values(settings)), client)
+    client = redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.2)
+    publisher = Publisher(client)
     assert publisher.available()
     with pytest.raises(BrokerDown):
         publisher.waiting("integration")
