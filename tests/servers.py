@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -72,7 +73,9 @@ class Servers:
                 if child.process.wait() != 0:
                     raise RuntimeError(said.decode(errors="replace"))
             self._postgres.adopt()
-        self.postgres = Server(self._postgres.spec(self._lock), postgres.READY, folder)
+        spec = self._postgres.spec(self._lock)
+        # Tests kill processes, not the machine: nothing is lost without the disk, and each database is made faster.
+        self.postgres = Server(replace(spec, argv=(*spec.argv, "--fsync=off")), postgres.READY, folder)
         self.redis = Server(self._redis.spec(self._lock), valkey.READY, folder)
         self.redis_url = self._redis.url
         self._base = self._postgres.url.rpartition("/")[0]
