@@ -49,7 +49,11 @@ def values(settings: Settings) -> dict[str, Any]:
         "timezone": "UTC",
         "beat_max_loop_interval": 1,
         "beat_schedule": {
-            "tick": {"task": "taskengine.tick", "schedule": settings.tick_seconds, "options": {"queue": "control"}},
+            "tick": {
+                "task": "taskengine.tick",
+                "schedule": settings.tick_seconds,
+                "options": {"queue": "control", "expires": 10},
+            },
         },
         "include": ["workers.messages"],
         "event_queue_ttl": 60,

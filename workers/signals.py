@@ -37,6 +37,8 @@ class Presence:
                 presence.seen(self._engine, self._node, self._queue, self._size)
             except EngineError as error:
                 log.warning("presence_not_recorded", reason=str(error))
+            except Exception:
+                log.exception("presence_not_recorded")
             if self._stop.wait(presence.EVERY_SECONDS):
                 return
 

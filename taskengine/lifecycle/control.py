@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from taskengine.domain.errors import Conflict
-from taskengine.domain.states import MOVES, TaskStatus, refuse
+from taskengine.domain.states import FINAL, MOVES, TaskStatus, refuse
 from taskengine.domain.task import Caller
 from taskengine.lifecycle import dispatch, query
 from taskengine.lifecycle.engine import Engine
@@ -55,14 +55,28 @@ def retry(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
     """
     with engine.db.begin() as conn:
         row = locked(conn, caller, task_id)
-        if TaskStatus(row.status) in MOVES["retried"].sources and row.waiting_on:
-            raise Conflict("the task still waits for others, which did not complete; retry those first")
-        _move(engine, conn, caller, row, _retried(engine, row))
-        dead_letters.close_for(conn, task_id)
+        waiting_on = 0
+        if TaskStatus(row.status) in MOVES["retried"].sources:
+            waiting_on = _upstream_left(conn, row)
+        _move(engine, conn, caller, row, _retried(engine, row, waiting_on))
+        dead_letters.close_for(conn, [task_id])
     return query.task(engine, caller, task_id)
 
 
-def _retried(engine: Engine, row: Any) -> str:
+def _upstream_left(conn: Connection, row: Any) -> int:
+    """How many tasks the retried one still has to wait for; counted anew, since some may be deleted by now."""
+    left = tasks.unfinished_upstream(conn, row.id)
+    dead = [name for name, status in left if TaskStatus(status) in FINAL]
+    if dead:
+        raise Conflict(f"the task depends on others that did not complete ({', '.join(dead[:5])}); retry those first")
+    if len(left) != row.waiting_on:
+        tasks.change(conn, row.id, {"waiting_on": len(left)})
+    return len(left)
+
+
+def _retried(engine: Engine, row: Any, waiting_on: int) -> str:
+    if waiting_on:
+        return "retried_pending"
     if row.requires_human_review and (row.review is None or row.review["decision"] != "approved"):
         return "retried_pending"
     return "retried_deferred" if is_early(engine, row) else "retried"
@@ -94,8 +108,8 @@ def place(engine: Engine, row: Any) -> str:
     untriggered = row.execution_type == "manual" and not row.triggered
     if row.waiting_on or unreviewed or untriggered:
         return "resumed_pending"
-    if row.run_at is not None and row.attempt and row.run_at > engine.clock():
-        return "resumed_retrying"
     if is_early(engine, row):
         return "resumed_deferred"
+    if row.run_at is not None and row.attempt and row.run_at > engine.clock():
+        return "resumed_retrying"
     return "resumed"

@@ -35,7 +35,8 @@ def redrive(
     """Queue the tasks of matching dead letters again, oldest first; returns how many."""
     with engine.db.begin() as conn:
         wanted = {"type": type, "queue": queue, "code": code}
-        found = store.take(conn, caller.organization_id, wanted, ids, limit)
+        found = store.find(conn, caller.organization_id, wanted, ids, limit)
         moved = transitions.move(conn, "redriven", found, data={"by": caller.name}) if found else []
+        store.close_for(conn, [row.id for row in moved])
         dispatch.after_commit(engine, {row.queue for row in moved})
     return {"redriven": len(moved)}

@@ -60,8 +60,7 @@ def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any
     if len(recorded) < len(rows):
         recorded += _record_fully(engine, ended, rows, {row.id for row in recorded})
     tell(engine, recorded, {item.claimed.task_id: item.result_json for item in ended})
-    for queue in {row.queue for row in recorded if row.more}:
-        dispatch.dispatch(engine, queue, if_empty=True)
+    dispatch.after_commit(engine, {row.queue for row in recorded if row.more})
     return len(recorded)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -50,7 +51,7 @@ def ready(engine: Engine) -> dict[str, Any]:
     wanted = engine.settings.worker_sizes()
     for row in rows:
         if wanted[row.name]:
-            checks[f"worker-{row.name}"] = _worker(row)
+            checks[f"worker-{row.name}"] = _worker(row, engine.clock())
     return {"status": _status(checks), "checks": checks}
 
 
@@ -63,13 +64,13 @@ def _redis(engine: Engine) -> dict[str, Any]:
     return _check(True, "answers")
 
 
-def _worker(row: Any) -> dict[str, Any]:
+def _worker(row: Any, now: datetime) -> dict[str, Any]:
     if not row.workers:
         return _check(False, "no live worker on this queue")
     if row.canary_at is None:
         return _check(False, "the worker has not taken a message yet")
-    late = row.canary_sent_at > row.canary_at and row.running < row.slots
-    if late and (row.canary_sent_at - row.canary_at).total_seconds() > 2 * CANARY_SECONDS:
+    unanswered = row.canary_sent_at > row.canary_at and row.running < row.slots
+    if unanswered and (now - row.canary_sent_at).total_seconds() > 2 * CANARY_SECONDS:
         return _check(False, f"the worker lives but takes no messages since {row.canary_at:%H:%M:%S} UTC")
     return _check(True, f"{row.workers} live")
 

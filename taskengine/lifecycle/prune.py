@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import tasks
 
 
-def prune(engine: Engine, older_than_days: int, batch: int = 1000) -> int:
+def prune(engine: Engine, older_than_days: int, batch: int = 1000, most_batches: int | None = None) -> int:
     """Delete in batches, each a transaction of its own; returns how many tasks went.
+
+    ``most_batches`` bounds the work of one call; None goes on until nothing is left.
 
     A finished task that an unfinished one depends on stays.
     """
     removed = 0
-    while True:
+    for _ in count() if most_batches is None else range(most_batches):
         with engine.db.begin() as conn:
             ids = tasks.finished_before(conn, older_than_days, batch)
             files = tasks.remove(conn, ids) if ids else []
         engine.files.remove(files)
         removed += len(ids)
         if len(ids) < batch:
-            return removed
+            break
+    return removed

@@ -33,6 +33,7 @@ _BATCH = 1000
 _ROUNDS = 20
 CANARY_SECONDS = 15
 _CLEANING_SECONDS = 60
+_PRUNED_BATCHES = 5
 
 
 def tick(engine: Engine, holder: str) -> bool:
@@ -128,9 +129,13 @@ def send_canaries(engine: Engine, holder: str) -> None:
     with engine.db.autocommit() as conn:
         if not queues.take_turn(conn, "canary", holder, CANARY_SECONDS):
             return
-        queues.canaries_sent(conn, QUEUES)
+        unanswered = queues.canaries_out(conn)
     try:
-        engine.publisher.canaries(QUEUES)
+        # One canary a queue is enough: behind long tasks, or without a worker, they would pile up.
+        due = [name for name in QUEUES if name not in unanswered or not engine.publisher.waiting(name)]
+        with engine.db.autocommit() as conn:
+            queues.canaries_sent(conn, due)
+        engine.publisher.canaries(due)
     except BrokerDown as error:
         log.warning("canaries_not_sent", reason=str(error))
 
@@ -142,10 +147,12 @@ def clean(engine: Engine, holder: str) -> None:
             return
         idempotency.forget_old(conn)
     if engine.settings.retention_days:
-        prune(engine, engine.settings.retention_days)
+        # The tick has other duties: what is left waits for the next minute, or for `taskengine prune`.
+        prune(engine, engine.settings.retention_days, most_batches=_PRUNED_BATCHES)
 
 
 def canary_back(engine: Engine, queue: str) -> None:
-    """A worker took its queue's canary."""
+    """A worker took its queue's canary. While it waited, others left the line alone: look at it now."""
     with engine.db.autocommit() as conn:
         queues.canary_back(conn, queue)
+    dispatch.dispatch(engine, queue)

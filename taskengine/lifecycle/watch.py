@@ -107,6 +107,9 @@ class Watch:
             except EngineError as error:
                 # The record is away. Leases may run out; then the finish is refused and the task runs again.
                 log.warning("watch_interrupted", reason=str(error))
+            except Exception:
+                # Without this thread the process would run on without leases, cancels and time limits.
+                log.exception("watch_interrupted")
 
     def _pause(self) -> float:
         pause = self._engine.settings.cancel_poll_seconds

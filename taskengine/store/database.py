@@ -57,6 +57,8 @@ class Database:
             # The connection used last has its statements prepared and its caches warm.
             pool_use_lifo=True,
             pool_timeout=10,
+            # Errors reach logs and results; the values in them are tasks' payloads.
+            hide_parameters=True,
             json_serializer=lambda value: orjson.dumps(value).decode(),
             json_deserializer=orjson.loads,
             connect_args={
@@ -121,13 +123,19 @@ class Database:
         return self._engine
 
 
+# A server that is read-only for the moment (a failover), a transaction that was idle too long.
+_PASSING_STATES = {"25006", "25P03"}
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except (exc.DBAPIError, exc.TimeoutError) as error:
         passing = isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError)
-        if not passing and not getattr(error, "connection_invalidated", False):
+        gone = getattr(error, "connection_invalidated", False)
+        state = getattr(getattr(error, "orig", None), "sqlstate", "")
+        if not passing and not gone and state not in _PASSING_STATES:
             raise
         reason = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
         raise Unavailable(f"the database cannot be used right now: {reason}") from error

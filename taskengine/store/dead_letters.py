@@ -34,27 +34,20 @@ def listing(
     return list(conn.execute(query.order_by(dead_letters.c.id.desc()).limit(limit)))
 
 
-def take(
+def find(
     conn: Connection, organization_id: UUID, wanted: dict[str, str | None], ids: Sequence[UUID] | None, limit: int
 ) -> list[UUID]:
-    """Close dead letters that are about to be redriven; returns their tasks' ids."""
-    query = _open(select(dead_letters.c.id), organization_id, wanted)
+    """The tasks of open dead letters, oldest first. Nothing is locked: tasks are locked before their letters."""
+    query = _open(select(dead_letters.c.task_id), organization_id, wanted)
     if ids is not None:
         query = query.where(dead_letters.c.id.in_(ids))
-    chosen = query.order_by(dead_letters.c.id).limit(limit).with_for_update(skip_locked=True)
-    statement = (
-        update(dead_letters)
-        .where(dead_letters.c.id.in_(chosen))
-        .values(redriven_at=func.now())
-        .returning(dead_letters.c.task_id)
-    )
-    return [row.task_id for row in conn.execute(statement)]
+    return list(conn.execute(query.order_by(dead_letters.c.id).limit(limit)).scalars())
 
 
-def close_for(conn: Connection, task_id: UUID) -> None:
-    """Close a task's open dead letter, since it runs again."""
+def close_for(conn: Connection, task_ids: Sequence[UUID]) -> None:
+    """Close the open dead letters of tasks that run again; the tasks are locked by the caller."""
     conn.execute(
         update(dead_letters)
-        .where(dead_letters.c.task_id == task_id, dead_letters.c.redriven_at.is_(None))
+        .where(dead_letters.c.task_id.in_(task_ids), dead_letters.c.redriven_at.is_(None))
         .values(redriven_at=func.now())
     )

@@ -136,14 +136,6 @@ def artifact(conn: Connection, organization_id: UUID, artifact_id: UUID) -> Any 
     ).first()
 
 
-_RUNNING_ON = text("SELECT count(*) FROM executions WHERE status = 'running' AND queue = :queue")
-
-
-def running_on(conn: Connection, queue: str) -> int:
-    """How many attempts of a queue run now. Uses executions_lease_idx."""
-    return int(conn.execute(_RUNNING_ON, {"queue": queue}).scalar_one())
-
-
 _LAST_DURATIONS = text(
     """
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) FROM (
@@ -166,11 +158,3 @@ _EXPIRE = text("UPDATE executions SET lease_until = now() WHERE id = ANY(CAST(:i
 def expire(conn: Connection, ids: Sequence[UUID]) -> None:
     """Let leases run out now; the reconciler queues the tasks again."""
     conn.execute(_EXPIRE, {"ids": list(ids)})
-
-
-_EXPIRE_WORKER = text("UPDATE executions SET lease_until = now() WHERE worker = :worker AND status = 'running'")
-
-
-def expire_worker(conn: Connection, worker: str) -> None:
-    """Let all leases of a dead pool process run out now. Uses executions_lease_idx."""
-    conn.execute(_EXPIRE_WORKER, {"worker": worker})

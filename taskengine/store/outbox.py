@@ -36,7 +36,7 @@ _PICK = text(
         FROM heads
     ), picked AS (
         -- By an array, not by a join: nobody can tell the planner how short the list is, and it would read all rows.
-        UPDATE outbox SET published_at = now(), rings = rings + 1
+        UPDATE outbox SET published_at = now()
         WHERE task_id = ANY(ARRAY(SELECT task_id FROM weighed WHERE load <= :reach))
             AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
         RETURNING task_id, attempt, priority, urgency, light

@@ -74,7 +74,13 @@ _CANARY_SENT = text(
     ON CONFLICT (name) DO UPDATE SET canary_sent_at = now()
     """
 )
+_CANARIES_OUT = text("SELECT name FROM queues WHERE canary_sent_at > coalesce(canary_at, '-infinity')")
 _CANARY_BACK = text("UPDATE queues SET canary_at = now() WHERE name = :name")
+
+
+def canaries_out(conn: Connection) -> set[str]:
+    """Queues whose last canary nobody took yet."""
+    return {row.name for row in conn.execute(_CANARIES_OUT)}
 
 
 def canaries_sent(conn: Connection, names: Sequence[str]) -> None:

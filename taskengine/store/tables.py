@@ -275,7 +275,6 @@ outbox = Table(
     _time("expires_at"),
     _time("enqueued_at", required=True),
     _time("published_at"),
-    Column("rings", Integer, nullable=False),
     # The dispatcher walks this per queue and organization, the relay the other.
     Index(
         "outbox_ready_idx",

@@ -158,6 +158,22 @@ def blocking(conn: Connection, task_id: UUID, limit: int = 20) -> Rows:
     return list(conn.execute(_BLOCKING, {"task_id": task_id, "limit": limit}))
 
 
+_UNFINISHED = text(
+    """
+    SELECT t.name, t.status FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on_id
+    WHERE d.task_id = :task_id AND t.status <> 'completed' ORDER BY t.id
+    """
+)
+
+
+def unfinished_upstream(conn: Connection, task_id: UUID) -> list[tuple[str, str]]:
+    """Name and status of the tasks that did not complete and that this one, locked by the caller, depends on.
+
+    One that ends meanwhile waits for that lock before it counts down.
+    """
+    return [(row.name, row.status) for row in conn.execute(_UNFINISHED, {"task_id": task_id})]
+
+
 _REQUEST_CANCEL = text(
     """
     UPDATE tasks SET cancel_requested_at = coalesce(cancel_requested_at, now()),

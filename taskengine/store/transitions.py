@@ -17,7 +17,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, TextClause, text
 
-from taskengine.domain.states import MOVES, Move
+from taskengine.domain.states import MOVES, Move, TaskStatus
 from taskengine.store.database import Rows, document
 
 _INSERT = text(
@@ -65,9 +65,9 @@ _INSERT = text(
         WHERE NOT EXISTS (SELECT FROM closed)
     ), lined_up AS (
         INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
-            enqueued_at, published_at, rings)
+            enqueued_at, published_at)
         SELECT d.id, d.organization_id, d.queue, d.priority, d.urgency, 1, d.light, d.expires_at, now(),
-            CASE WHEN open.free THEN now() END, 0
+            CASE WHEN open.free THEN now() END
         FROM d JOIN open USING (queue) WHERE d.status = 'queued'
         RETURNING task_id, queue, priority, published_at IS NOT NULL AS published
     )
@@ -250,10 +250,11 @@ _MOVE = """
 _UNRING = "DELETE FROM outbox WHERE task_id IN (SELECT id FROM old)"
 _RING = """
     INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
-        enqueued_at, rings)
+        enqueued_at)
     SELECT id, organization_id, queue, priority, urgency, attempt + 1, light AND lost_count = 0,
-        CASE WHEN started_at IS NULL THEN expires_at END, now(), 0
-    FROM {source} ON CONFLICT (task_id) DO NOTHING
+        CASE WHEN started_at IS NULL THEN expires_at END, now()
+    FROM {source} ON CONFLICT (task_id) DO UPDATE SET queue = excluded.queue, attempt = excluded.attempt,
+        light = excluded.light, expires_at = excluded.expires_at, enqueued_at = now(), published_at = NULL
 """
 
 
@@ -292,6 +293,14 @@ _STATEMENTS: dict[str, TextClause] = {
     "resumed_deferred": _statement(", run_at = scheduled_for", rings=False),
     "resumed_retrying": _statement("", rings=False),
 }
+# Another transaction may have queued such a task after the statement above took its snapshot, which then does not
+# show the new place in line. A place that a claim holds is about to go anyway.
+_SWEEP = text(
+    """
+    DELETE FROM outbox WHERE task_id IN (
+        SELECT task_id FROM outbox WHERE task_id = ANY(CAST(:ids AS uuid[])) ORDER BY task_id FOR UPDATE SKIP LOCKED)
+    """
+)
 # A running task that is cancelled ends through its attempt, never here.
 _EXCLUDED = frozenset({"running"})
 
@@ -320,7 +329,10 @@ def move(
     statement = _STATEMENTS[name]
     if ":reason" in statement.text:
         params["reason"] = reason
-    return list(conn.execute(statement, params))
+    moved = list(conn.execute(statement, params))
+    if moved and step.target is not TaskStatus.queued:
+        conn.execute(_SWEEP, {"ids": [row.id for row in moved]})
+    return moved
 
 
 _LOSE = text(

@@ -83,7 +83,6 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("enqueued_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("rings", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("task_id", name=op.f("outbox_pkey")),
     )
     op.create_index(op.f("outbox_queue_enqueued_at_idx"), "outbox", ["queue", "enqueued_at"], unique=False)
