@@ -32,19 +32,19 @@ def listing(call: Call, query: PageQuery) -> Answer:
 
 @queues.route("POST", "/v1/queues/<name>/pause", {200: Queue}, scope="admin")
 def pause(call: Call, name: QueueName, body: NoBody) -> Answer:  # noqa: ARG001 - says that no body is taken
-    """Start nothing more from a queue; what runs goes on, new tasks are accepted."""
+    """Start nothing more from a queue; what runs goes on, new tasks are accepted. For the operator's organization."""
     return ok(managing.pause(call.engine, call.caller, name))
 
 
 @queues.route("POST", "/v1/queues/<name>/resume", {200: Queue}, scope="admin")
 def resume(call: Call, name: QueueName, body: NoBody) -> Answer:  # noqa: ARG001 - says that no body is taken
-    """End a pause or a drain."""
+    """End a pause or a drain. For the operator's organization."""
     return ok(managing.resume(call.engine, call.caller, name))
 
 
 @queues.route("POST", "/v1/queues/<name>/drain", {200: Queue}, scope="admin")
 def drain(call: Call, name: QueueName, body: NoBody) -> Answer:  # noqa: ARG001 - says that no body is taken
-    """Accept nothing new for a queue; what waits is worked off."""
+    """Accept nothing new for a queue; what waits is worked off. For the operator's organization."""
     return ok(managing.drain(call.engine, call.caller, name))
 
 

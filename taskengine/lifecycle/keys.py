@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from taskengine.domain.errors import FieldError, Forbidden, Invalid, NotFound
 from taskengine.domain.ids import new_id
 from taskengine.domain.task import Caller, Page, PageRequest
@@ -20,6 +22,7 @@ from taskengine.store import cursors, organizations
 SCOPES = ("read", "write", "admin")
 """Each scope includes those before it."""
 DEFAULT_ORGANIZATION = "default"
+"""The operator's: made at the first start, and the only one that steers what all organizations share."""
 _PREFIX = "te_"
 # How long a revoked key may still be accepted by another process.
 _CACHE_SECONDS = 5.0
@@ -44,6 +47,12 @@ def require(caller: Caller, scope: str) -> None:
     """Forbidden unless the caller's key has the scope."""
     if scope not in caller.scopes:
         raise Forbidden(f"this needs an API key with scope {scope}")
+
+
+def require_operator(conn: Connection, caller: Caller, why: str) -> None:
+    """Forbidden unless the caller belongs to the operator's organization; ``why`` begins the sentence."""
+    if caller.organization_id != organizations.by_name(conn, DEFAULT_ORGANIZATION):
+        raise Forbidden(f"{why}, so only the operator's organization ({DEFAULT_ORGANIZATION!r}) may change them")
 
 
 def create(

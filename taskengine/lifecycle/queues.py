@@ -6,7 +6,7 @@ from typing import Any
 
 from config.settings import QUEUES
 from taskengine.domain.task import Caller
-from taskengine.lifecycle import dispatch, query
+from taskengine.lifecycle import dispatch, keys, query
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.presence import ALIVE_SECONDS
 from taskengine.store import outbox
@@ -33,10 +33,11 @@ def listing(engine: Engine, caller: Caller | None) -> list[dict[str, Any]]:  # n
     return _overview(engine)
 
 
-def _set(engine: Engine, name: str, *, paused: bool, draining: bool) -> dict[str, Any]:
-    if name not in QUEUES:
-        raise query.missing("queue", name)
+def _set(engine: Engine, caller: Caller, name: str, *, paused: bool, draining: bool) -> dict[str, Any]:
     with engine.db.begin() as conn:
+        keys.require_operator(conn, caller, "the queues are shared by all organizations")
+        if name not in QUEUES:
+            raise query.missing("queue", name)
         store.set_mode(conn, name, paused=paused, draining=draining)
         if paused:
             outbox.unpublish_queue(conn, name)
@@ -45,16 +46,16 @@ def _set(engine: Engine, name: str, *, paused: bool, draining: bool) -> dict[str
     return next(item for item in _overview(engine) if item["name"] == name)
 
 
-def pause(engine: Engine, caller: Caller, name: str) -> dict[str, Any]:  # noqa: ARG001 - checked at the door
-    """Start nothing new on a queue; what runs ends."""
-    return _set(engine, name, paused=True, draining=False)
+def pause(engine: Engine, caller: Caller, name: str) -> dict[str, Any]:
+    """Start nothing new on a queue; what runs ends. Forbidden to all but the operator's organization."""
+    return _set(engine, caller, name, paused=True, draining=False)
 
 
-def resume(engine: Engine, caller: Caller, name: str) -> dict[str, Any]:  # noqa: ARG001 - checked at the door
-    """End a pause or a drain."""
-    return _set(engine, name, paused=False, draining=False)
+def resume(engine: Engine, caller: Caller, name: str) -> dict[str, Any]:
+    """End a pause or a drain. Forbidden to all but the operator's organization."""
+    return _set(engine, caller, name, paused=False, draining=False)
 
 
-def drain(engine: Engine, caller: Caller, name: str) -> dict[str, Any]:  # noqa: ARG001 - checked at the door
-    """Accept nothing new on a queue, and work off what waits."""
-    return _set(engine, name, paused=False, draining=True)
+def drain(engine: Engine, caller: Caller, name: str) -> dict[str, Any]:
+    """Accept nothing new on a queue, and work off what waits. Forbidden to all but the operator's organization."""
+    return _set(engine, caller, name, paused=False, draining=True)

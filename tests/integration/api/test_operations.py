@@ -14,6 +14,7 @@ from api.schemas.shared import Shape
 from api.schemas.tasks import Event, Explanation, Task
 from config.settings import QUEUES
 from taskengine.domain.ids import new_id
+from taskengine.lifecycle import keys
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import executions as attempts
 from tests.conftest import Bench
@@ -145,6 +146,20 @@ def test_task_types_are_listed_with_their_schemas(api: Api) -> None:
     assert {"echo", "api_call"} <= {item["type"] for item in types}
     for item in types:
         fits(item, TaskType)
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume", "drain"])
+def test_another_organizations_admin_reads_the_queues_but_does_not_steer_them(
+    verb: str, app: Flask, engine: Engine
+) -> None:
+    theirs = Api(app.test_client(), keys.add_organization(engine, "other")["key"])
+
+    refused = theirs("POST", f"/v1/queues/integration/{verb}")
+
+    assert (refused.status_code, refused.get_json()["code"]) == (403, "forbidden")
+    assert "operator's organization" in refused.get_json()["detail"]
+    [shown] = [item for item in theirs("GET", "/v1/queues").get_json()["items"] if item["name"] == "integration"]
+    assert (shown["paused"], shown["draining"]) == (False, False)
 
 
 def test_dead_letters_are_listed_and_redriven(api: Api, bench: Bench) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 import redis
 
-from taskengine.domain.errors import Invalid, NotFound
+from taskengine.domain.errors import Forbidden, Invalid, NotFound
 from taskengine.domain.task import PageRequest
 from taskengine.lifecycle import (
     control,
@@ -89,6 +89,19 @@ def test_a_draining_queue_works_off_what_it_has_and_takes_nothing_new(bench: Ben
 def test_there_are_only_so_many_queues(bench: Bench, verb: Callable[..., Any]) -> None:
     with pytest.raises(NotFound):
         verb(bench.engine, bench.caller, "nope")
+
+
+@pytest.mark.parametrize("verb", [queues.pause, queues.resume, queues.drain])
+@pytest.mark.parametrize("name", [QUEUE, "nope"])
+def test_another_organization_sees_the_shared_queues_and_does_not_steer_them(
+    bench: Bench, verb: Callable[..., Any], name: str
+) -> None:
+    keys.add_organization(bench.engine, "other")
+    other = keys.local_caller(bench.engine, "other")
+    before = queues.listing(bench.engine, other)
+    with pytest.raises(Forbidden, match="only the operator's organization"):
+        verb(bench.engine, other, name)
+    assert queues.listing(bench.engine, bench.caller) == before
 
 
 @pytest.mark.parametrize("queue", ["control", "nope"])
