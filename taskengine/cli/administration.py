@@ -1,4 +1,4 @@
-"""``keys``, ``secrets`` and ``types``."""
+"""``keys``, ``organizations``, ``secrets`` and ``types``."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ def register(app: typer.Typer) -> None:
     command(keys, "new-encryption-key", 'TASKENGINE_ENCRYPTION_KEY="$(taskengine keys new-encryption-key)"')(
         new_encryption_key
     )
+    organizations = group("Organizations: tenants that see nothing of each other.")
+    app.add_typer(organizations, name="organizations")
+    command(organizations, "create", "taskengine organizations create acme")(create_organization)
     secrets = group("Secrets that task configs may name; values go in and never come out.")
     app.add_typer(secrets, name="secrets")
     command(
@@ -115,6 +118,22 @@ def bootstrap(options: Options) -> None:
     else:
         output.text(key)
         output.note("This is the only time it is shown.")
+
+
+def create_organization(
+    options: Options,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, which no other organization has.")],
+) -> None:
+    """Make another organization and its admin key, directly in the database."""
+    with local.engine(options.settings) as engine:
+        from taskengine.lifecycle import keys  # noqa: PLC0415 - this command only
+
+        made = keys.add_organization(engine, name)
+    if options.json:
+        output.emit({"organization": name, "key": made["key"], "key_id": str(made["id"])})
+    else:
+        output.text(made["key"])
+        output.note(f"The admin key of {name}; this is the only time it is shown.")
 
 
 def new_encryption_key(options: Options) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets as chance
 import threading
 import time
@@ -23,6 +24,7 @@ SCOPES = ("read", "write", "admin")
 """Each scope includes those before it."""
 DEFAULT_ORGANIZATION = "default"
 """The operator's: made at the first start, and the only one that steers what all organizations share."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PREFIX = "te_"
 # How long a revoked key may still be accepted by another process.
 _CACHE_SECONDS = 5.0
@@ -147,7 +149,12 @@ def bootstrap(engine: Engine) -> str | None:
 
 
 def add_organization(engine: Engine, name: str) -> dict[str, Any]:
-    """Make another organization with an admin key of its own; Invalid if the name is taken."""
+    """Make another organization with an admin key of its own; Invalid if the name is taken or no name."""
+    if not _NAME.fullmatch(name):
+        raise Invalid(
+            "an organization's name is 1 to 100 letters, digits, '.', '_' or '-' and begins with a letter or digit",
+            [FieldError(("name",), "is no name of an organization", "value_error")],
+        )
     with engine.db.begin() as conn:
         organization_id = new_id()
         if not organizations.create(conn, organization_id, name):

@@ -361,7 +361,10 @@ def test_an_empty_list_says_so_beside_an_empty_result(run: Run, api: ScriptedApi
     assert (result.stdout, result.stderr, result.exit_code) == ("", "no tasks match\n", 0)
 
 
-@pytest.mark.parametrize("args", [["migrate"], ["prune", "--older-than-days", "1"], ["keys", "bootstrap"]])
+@pytest.mark.parametrize(
+    "args",
+    [["migrate"], ["prune", "--older-than-days", "1"], ["keys", "bootstrap"], ["organizations", "create", "acme"]],
+)
 def test_commands_on_the_database_say_when_there_is_none(run: Run, args: list[str]) -> None:
     result = run(*args)
     assert result.exit_code == 6

@@ -10,8 +10,11 @@ import psycopg
 import pytest
 import redis
 
+from config.settings import Settings
+from taskengine import runtime
 from taskengine.cli import checks
 from taskengine.cli.checks import State
+from taskengine.lifecycle import keys
 from tests.integration.cli.answers import QUEUE, page
 from tests.integration.cli.conftest import Run
 from tests.integration.client.scripted import Answer, ScriptedApi, problem
@@ -160,7 +163,12 @@ def test_migrating_says_what_it_did(run: Run, examine: Examine) -> None:
 def test_a_database_that_is_away_is_code_6(run: Run, examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKENGINE_DATABASE_URL", "postgresql://u:secret@127.0.0.1:1/x")
     monkeypatch.setenv("TASKENGINE_ENCRYPTION_KEY", run("keys", "new-encryption-key").stdout.strip())
-    for line in (["migrate"], ["prune", "--older-than-days", "1"], ["keys", "bootstrap"]):
+    for line in (
+        ["migrate"],
+        ["prune", "--older-than-days", "1"],
+        ["keys", "bootstrap"],
+        ["organizations", "create", "a"],
+    ):
         result = run(*line)
         assert result.exit_code == 6, result.stderr
         assert "refused" in result.stderr
@@ -178,3 +186,26 @@ def test_commands_on_the_database_print_what_they_did(
     assert run("keys", "bootstrap").exit_code == 4
     assert run("prune", "--older-than-days", "1").stdout == "0 tasks deleted\n"
     assert json.loads(run("prune", "--older-than-days", "1", "--json").stdout) == {"pruned": 0}
+
+
+def test_organizations_are_made_once_each_and_their_keys_work(
+    run: Run, examine: Examine, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    encryption_key = run("keys", "new-encryption-key").stdout.strip()
+    monkeypatch.setenv("TASKENGINE_ENCRYPTION_KEY", encryption_key)
+    plain = run("organizations", "create", "acme")
+    assert (plain.exit_code, "only time" in plain.stderr) == (0, True)
+    as_json = json.loads(run("organizations", "create", "other", "--json").stdout)
+    assert set(as_json) == {"organization", "key", "key_id"}
+    for wrong in ("acme", "no name"):
+        refused = run("organizations", "create", wrong)
+        assert (refused.exit_code, refused.stdout) == (4, "")
+    engine = runtime.build(settings)
+    try:
+        found = [keys.authenticate(engine, key) for key in (plain.stdout.strip(), as_json["key"])]
+        named = [keys.local_caller(engine, name) for name in ("acme", "other")]
+    finally:
+        engine.close()
+    assert [caller and (caller.organization_id, "admin" in caller.scopes) for caller in found] == [
+        (caller.organization_id, True) for caller in named
+    ]

@@ -134,3 +134,10 @@ def test_organizations_have_their_own_names(engine: Engine) -> None:
         keys.add_organization(engine, "other")
     with pytest.raises(NotFound):
         keys.local_caller(engine, str(uuid4()))
+
+
+@pytest.mark.parametrize("name", ["", " ", "a b", "-x", "a\0", "a\n", "x" * 101])
+def test_an_organizations_name_is_plain(engine: Engine, name: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        keys.add_organization(engine, name)
+    assert caught.value.errors[0].loc == ("name",)
