@@ -19,10 +19,10 @@ from taskengine.domain.outcome import Cancelled, Failed, Outcome, Succeeded, Tim
 from taskengine.domain.redaction import Redactor
 from taskengine.domain.task import check_json
 from taskengine.handlers.base import Handler
+from taskengine.lifecycle import schemas
 from taskengine.lifecycle.claim import Claimed
 from taskengine.lifecycle.context import RunContext
 from taskengine.lifecycle.engine import Engine
-from taskengine.lifecycle.validate import validator
 from taskengine.lifecycle.watch import Attempt, Watch
 from taskengine.store.cipher import WrongKey
 
@@ -191,10 +191,7 @@ def _as_json(value: Any, redactor: Redactor) -> bytes:
 
 
 def _schema_fault(schema: dict[str, Any], value: Any) -> ErrorInfo | None:
-    faults = [
-        {"loc": list(fault.instance_path), "msg": fault.message}
-        for fault, _ in zip(validator(orjson.dumps(schema).decode()).iter_errors(value), range(20), strict=False)
-    ]
+    faults = [{"loc": list(item.loc), "msg": item.msg} for item in schemas.unmet(schema, value, 20)]
     if not faults:
         return None
     return ErrorInfo(

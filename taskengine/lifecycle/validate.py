@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-import jsonschema_rs
 import orjson
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -19,6 +18,7 @@ from taskengine.domain.errors import CircularDependency, FieldError, Invalid, Un
 from taskengine.domain.ids import new_id
 from taskengine.domain.task import Caller, Priority, TaskSpec
 from taskengine.handlers.base import Handler
+from taskengine.lifecycle import schemas
 from taskengine.lifecycle.engine import Engine
 
 USER_QUEUES = tuple(name for name in QUEUES if name != "control")
@@ -137,27 +137,8 @@ def check_spec(engine: Engine, handler: Handler[Any], spec: TaskSpec) -> Iterato
         yield FieldError(("expires_at",), "lies in the past", "in_the_past")
     for name in ("input_schema", "output_schema"):
         schema = getattr(spec, name)
-        if schema is not None and (fault := _schema_fault(orjson.dumps(schema).decode())) is not None:
-            yield FieldError((name,), fault, "invalid_schema")
-
-
-@lru_cache(maxsize=256)
-def validator(schema: str) -> jsonschema_rs.Validator:
-    """A compiled JSON Schema. References to other documents are not followed."""
-    return jsonschema_rs.validator_for(schema, retriever=_no_retrieval)
-
-
-def _no_retrieval(uri: str) -> Any:
-    raise ValueError(f"references to other documents are not followed: {uri}")
-
-
-@lru_cache(maxsize=256)
-def _schema_fault(schema: str) -> str | None:
-    try:
-        validator(schema)
-    except (ValueError, jsonschema_rs.ReferencingError) as error:
-        return f"is not a valid JSON Schema: {str(error).splitlines()[0]}"
-    return None
+        if schema is not None and (fault := schemas.fault(schema)) is not None:
+            yield FieldError((name,), fault.msg, fault.type)
 
 
 @lru_cache(maxsize=256)
@@ -202,11 +183,9 @@ def check_config(
             for item in error.errors(include_url=False, include_context=False)
             if not (isinstance(item["input"], str) and "{{" in item["input"])
         ]
-    if input_schema is not None and not templated and _schema_fault(orjson.dumps(input_schema).decode()) is None:
-        for fault in validator(orjson.dumps(input_schema).decode()).iter_errors(config):
-            faults.append(FieldError(tuple(fault.instance_path), fault.message, "input_schema"))
-            if len(faults) >= _SHOWN_ERRORS:
-                break
+    if input_schema is not None and not templated and schemas.fault(input_schema) is None:
+        found = schemas.unmet(input_schema, config, _SHOWN_ERRORS)
+        faults += [FieldError(item.loc, item.msg, "input_schema") for item in found]
     return faults, light
 
 
