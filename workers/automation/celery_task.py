@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from datetime import time as time_of_day
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import celery
@@ -24,7 +24,7 @@ from celery.app import app_or_default
 from celery.app.trace import build_tracer
 from celery.exceptions import Ignore, Reject, Retry
 from celery.utils.imports import import_from_cwd, symbol_by_name
-from pydantic import AliasChoices, Field, JsonValue
+from pydantic import AfterValidator, AliasChoices, Field, JsonValue
 
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
 from taskengine.domain.outcome import Outcome, Succeeded
@@ -32,6 +32,8 @@ from taskengine.domain.task import check_json
 from taskengine.handlers.base import Context, Handler, HandlerConfig, HandlerOutput
 
 _TRACEBACK_CHARACTERS = 8000
+# Shared tasks are on every app of a process: this engine's own are on the user's app too, and so are Celery's.
+_RESERVED = ("taskengine.", "celery.")
 
 _app_path: str | None = None
 _apps: dict[str, celery.Celery] = {}
@@ -43,14 +45,21 @@ def configure(app_path: str | None) -> None:
     _app_path = app_path
 
 
+def _free_name(name: str) -> str:
+    if name.startswith(_RESERVED):
+        raise ValueError(f"tasks named {' or '.join(f'{prefix}*' for prefix in _RESERVED)} cannot be run by a task")
+    return name
+
+
 class CeleryTaskConfig(HandlerConfig):
     """Which task, and its arguments."""
 
-    task: str = Field(
+    task: Annotated[str, AfterValidator(_free_name)] = Field(
         min_length=1,
         max_length=300,
         validation_alias=AliasChoices("task", "name"),
-        description="Registered name of the Celery task, such as `shop.tasks.send_invoice`; `name` works too.",
+        description="Registered name of the Celery task, such as `shop.tasks.send_invoice`; `name` works too. "
+        "Names that begin with `taskengine.` or `celery.` are refused.",
     )
     args: list[JsonValue] = Field([], description="Positional arguments.")
     kwargs: dict[str, JsonValue] = Field({}, description="Keyword arguments.")
@@ -131,11 +140,10 @@ def _load(path: str) -> celery.Celery:
 
 
 def _find_task(app: celery.Celery, name: str) -> Any:
-    task = app.tasks.get(name)
-    if task is not None:
-        return task
-    own = sorted(known for known in app.tasks if not known.startswith("celery."))
-    close = difflib.get_close_matches(name, own, n=3) or own[:3]
+    own = {known: task for known, task in app.tasks.items() if not known.startswith(_RESERVED)}
+    if name in own:
+        return own[name]
+    close = difflib.get_close_matches(name, own, n=3) or sorted(own)[:3]
     hint = f"close to it: {', '.join(close)}" if close else "it has none of its own"
     raise PermanentError(
         "unknown_celery_task",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from celery.app import app_or_default
+from pydantic import ValidationError
 
 from taskengine.domain.errors import HandlerError, PermanentError, RateLimited, TransientError
 from taskengine.domain.outcome import Succeeded
@@ -48,6 +50,22 @@ def test_it_returns_what_the_task_returns(ctx: HandlerContext) -> None:
 def test_the_name_may_be_called_name(ctx: HandlerContext) -> None:
     config = CeleryTaskConfig.model_validate({"name": "shop.add", "args": [1]})
     assert config.task == "shop.add"
+
+
+@pytest.mark.parametrize("name", ["taskengine.tick", "taskengine.run", "celery.backend_cleanup", "celery.nothing"])
+def test_tasks_of_the_engine_and_of_celery_are_nobodys(ctx: HandlerContext, name: str) -> None:
+    for field in ("task", "name"):
+        with pytest.raises(ValidationError, match="cannot be run by a task"):
+            CeleryTaskConfig.model_validate({field: name})
+    with pytest.raises(PermanentError) as caught:  # also where no validation came before
+        CeleryTask().run(ctx, CeleryTaskConfig.model_construct(task=name))
+    assert caught.value.info.code == "unknown_celery_task"
+    assert not [known for known in caught.value.info.details["close"] if known.startswith(("taskengine.", "celery."))]
+
+
+def test_the_engines_tasks_would_be_on_the_users_app() -> None:
+    importlib.import_module("workers.messages")
+    assert {"taskengine.tick", "celery.backend_cleanup"} <= set(shop.app.tasks)
 
 
 def test_a_bound_task_sees_one_id_over_all_attempts_and_counts_them(ctx: HandlerContext) -> None:
