@@ -126,7 +126,7 @@ class Load:
             eventually(lambda: not self.stack.sql(unfinished), seconds, "every task is final")
         except AssertionError as error:
             stuck = self.stack.sql(
-                "SELECT t.id, t.status, t.attempt, t.waiting_on, o.published_at, o.rings, o.attempt AS rung, now() "
+                "SELECT t.id, t.status, t.attempt, t.waiting_on, o.published_at, o.attempt AS rung, now() "
                 "FROM tasks t LEFT JOIN outbox o ON o.task_id = t.id WHERE t.completed_at IS NULL LIMIT 10"
             )
             raise AssertionError(f"{error}: {self.stack.sql(unfinished)}, such as {stuck}") from None

@@ -267,8 +267,8 @@ def test_the_context_tells_the_attempt_and_a_stable_key(bench: Bench, probe: Pro
     task_id, _ = work(bench, probe, does, max_retries=3)
     bench.sql("UPDATE tasks SET status = 'queued', run_at = NULL")
     bench.sql(
-        "INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, enqueued_at, rings)"
-        " SELECT id, organization_id, queue, 2, 0, 2, false, now(), 0 FROM tasks"
+        "INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, enqueued_at)"
+        " SELECT id, organization_id, queue, 2, 0, 2, false, now() FROM tasks"
     )
     bench.work(task_id)
     assert last_error(bench, task_id)["message"] == "attempt 2"

@@ -65,8 +65,8 @@ def test_a_place_in_line_is_renewed_by_whoever_queues_the_task_again(bench: Benc
     bench.work(task_id)
     bench.sql(
         "INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,"
-        " enqueued_at, published_at) SELECT id, organization_id, queue, 2, 0, 1, true, now() - interval '1 h', now(), now()"
-        " FROM tasks WHERE id = :id",
+        " enqueued_at, published_at) SELECT id, organization_id, queue, 2, 0, 1, true, now() - interval '1 h', now(),"
+        " now() FROM tasks WHERE id = :id",
         id=task_id,
     )
     control.retry(bench.engine, bench.caller, task_id)

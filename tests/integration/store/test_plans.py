@@ -65,8 +65,8 @@ _FILL = """
     FROM generate_series(CAST(:first AS int), :last) AS n
 """
 _LINE = """
-    INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, enqueued_at, rings)
-    SELECT id, organization_id, queue, priority, urgency, 1, light, created_at, 0 FROM tasks WHERE status = 'queued'
+    INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, enqueued_at)
+    SELECT id, organization_id, queue, priority, urgency, 1, light, created_at FROM tasks WHERE status = 'queued'
 """
 _HISTORY = (
     """
