@@ -1,29 +1,64 @@
 """Credentials inside configs: found by name, sealed before they are stored, masked when they are read back.
 
-A credential is a non-empty string under a name that says so (``bearerToken``, ``password``, ``X-Api-Key``), or under
-a field that the task type declares as a secret. A string with a template is none: its secret lies elsewhere.
+A credential is a non-empty string under a name that says so (``bearerToken``, ``password``, ``X-Api-Key``), at any
+depth below one (``tokens``, ``credentials: {…}``), or under a field that the task type declares as a secret. So is a
+whole URL that carries one: ``https://user:password@host``, ``?api_key=…``. A template is none: its secret lies
+elsewhere.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 MASK = "***"
 _SEALED = "$encrypted"
 _SENSITIVE = re.compile(
     r"(^|_)(password|passwd|passphrase|secret|token|api_?key|access_key|private_key|secret_key|"
-    r"authorization|credentials?|cookie)$"
+    r"authorization|credential|cookie)s?$"
 )
+# In a query these are credentials; as names of fields they would hit too much else.
+_SENSITIVE_PARAMETER = re.compile(r"(^|_)(key|sig|signature|pwd|pass|auth|jwt)$")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_URL = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://(?:(?P<userinfo>[^/?#]*)@)?[^?#]*(?P<rest>.*)", re.DOTALL)
+
+
+def _words(name: str) -> str:
+    return _HUMP.sub("_", name).replace("-", "_").lower()
 
 
 @lru_cache(maxsize=4096)
 def sensitive(name: str) -> bool:
     """Whether a field of this name holds a credential, in any spelling."""
-    return bool(_SENSITIVE.search(_HUMP.sub("_", name).replace("-", "_").lower()))
+    return bool(_SENSITIVE.search(_words(name)))
+
+
+def _in_url(text: str) -> Iterator[str]:
+    """The credentials that a URL carries, as they stand in it; nothing for other texts."""
+    if "://" not in text or (url := _URL.match(text)) is None:
+        return
+    user, _, password = (url["userinfo"] or "").partition(":")
+    # A user alone is a credential as well: many services take a token there.
+    yield from _literal(password or user)
+    for pair in re.split("[?#&;]", url["rest"]):
+        name, _, value = pair.partition("=")
+        plain = unquote_plus(name)
+        if sensitive(plain) or _SENSITIVE_PARAMETER.search(_words(plain)):
+            yield from _literal(value)
+
+
+def _literal(value: str) -> Iterator[str]:
+    if value and "{{" not in value:
+        yield value
+
+
+def _is_credential(text: str, below: bool) -> bool:
+    if below and text and "{{" not in text:
+        return True
+    return next(_in_url(text), None) is not None
 
 
 def holds_reserved_name(value: Any) -> bool:
@@ -33,24 +68,32 @@ def holds_reserved_name(value: Any) -> bool:
     return isinstance(value, list) and any(holds_reserved_name(item) for item in value)
 
 
-def holds_mask(value: Any) -> bool:
-    """Whether a credential reads ``***`` that nothing stands behind: it was sent back to where it did not come from."""
+def holds_mask(value: Any, *, below: bool = False) -> bool:
+    """Whether a credential reads ``***`` that nothing stands behind: it was sent back to where it did not come from.
+
+    ``below``: the value stands below the name of a credential.
+    """
     if isinstance(value, dict):
-        return any((item == MASK and sensitive(name)) or holds_mask(item) for name, item in value.items())
-    return isinstance(value, list) and any(holds_mask(item) for item in value)
+        return any(holds_mask(item, below=below or sensitive(name)) for name, item in value.items())
+    if isinstance(value, list):
+        return any(holds_mask(item, below=below) for item in value)
+    return below and value == MASK
 
 
-def seal(value: Any, declared: frozenset[str], encrypt: Callable[[str], str]) -> Any:
-    """A copy in which every credential is ciphertext. ``declared`` are the type's own secret fields."""
+def seal(value: Any, declared: frozenset[str], encrypt: Callable[[str], str], *, below: bool = False) -> Any:
+    """A copy in which every credential is ciphertext. ``declared`` are the type's own secret fields.
+
+    ``below``: the value stands below the name of a credential.
+    """
     if isinstance(value, dict):
         return {
-            name: {_SEALED: encrypt(item)}
-            if isinstance(item, str) and item and "{{" not in item and (name in declared or sensitive(name))
-            else seal(item, declared, encrypt)
+            name: seal(item, declared, encrypt, below=below or name in declared or sensitive(name))
             for name, item in value.items()
         }
     if isinstance(value, list):
-        return [seal(item, declared, encrypt) for item in value]
+        return [seal(item, declared, encrypt, below=below) for item in value]
+    if isinstance(value, str) and _is_credential(value, below):
+        return {_SEALED: encrypt(value)}
     return value
 
 
@@ -70,11 +113,17 @@ def mask(value: Any) -> Any:
 
 
 def unseal(value: Any, decrypt: Callable[[str], str], seen: Callable[[str], None]) -> Any:
-    """A copy with the credentials in clear; each is handed to ``seen``, so that it can be redacted later."""
+    """A copy with the credentials in clear; each is handed to ``seen``, so that it can be redacted later.
+
+    Of a URL also what it carries, as it stands there and decoded: a log may show that without the rest.
+    """
 
     def fill(token: str) -> str:
         clear = decrypt(token)
-        seen(clear)
+        for part in (clear, *_in_url(clear)):
+            seen(part)
+            if part is not clear and (decoded := unquote(part)) != part:
+                seen(decoded)
         return clear
 
     return _replace(value, fill)
@@ -83,12 +132,7 @@ def unseal(value: Any, decrypt: Callable[[str], str], seen: Callable[[str], None
 def keep_masked(new: Any, old: Any) -> Any:
     """``new`` with the sealed values of ``old`` where it says ``***``: what was read back may be sent again."""
     if isinstance(new, dict) and isinstance(old, dict):
-        return {
-            name: old[name]
-            if item == MASK and isinstance(old.get(name), dict) and _SEALED in old[name]
-            else keep_masked(item, old.get(name))
-            for name, item in new.items()
-        }
+        return {name: keep_masked(item, old.get(name)) for name, item in new.items()}
     if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
         return [keep_masked(a, b) for a, b in zip(new, old, strict=True)]
-    return new
+    return old if new == MASK and isinstance(old, dict) and _SEALED in old else new

@@ -26,7 +26,7 @@ def encrypt(text: str) -> str:
 @pytest.mark.parametrize(
     "name",
     ["password", "Password", "dbPassword", "db_password", "X-Api-Key", "apiKey", "apikey", "bearerToken", "token",
-     "client_secret", "Authorization", "privateKey", "Cookie", "credentials", "SECRET"],
+     "client_secret", "Authorization", "privateKey", "Cookie", "credentials", "SECRET", "tokens", "apiKeys"],
 )  # fmt: skip
 def test_names_of_credentials_are_recognised(name: str) -> None:
     assert sensitive(name)
@@ -93,3 +93,73 @@ def test_stars_with_nothing_behind_them_are_found() -> None:
 )
 def test_the_reserved_name_is_found(value: Any, expected: bool) -> None:
     assert holds_reserved_name(value) is expected
+
+
+BELOW: dict[str, Any] = {
+    "tokens": ["a", "b", 3, "{{ secrets.X }}", ""],
+    "credentials": {"user": "u", "more": [{"pin": "p"}]},
+    "pages": ["a"],
+}
+
+
+def test_what_stands_below_the_name_of_a_credential_is_sealed() -> None:
+    sealed = seal(BELOW, NONE, encrypt)
+    assert mask(sealed) == {
+        "tokens": ["***", "***", 3, "{{ secrets.X }}", ""],
+        "credentials": {"user": "***", "more": [{"pin": "***"}]},
+        "pages": ["a"],
+    }
+    assert seal({"pins": ["1"]}, frozenset({"pins"}), encrypt) == {"pins": [{"$encrypted": "1"}]}
+    assert unseal(sealed, encrypt, lambda _: None) == BELOW
+
+
+def test_stars_in_lists_keep_what_was_stored_and_are_found_without() -> None:
+    old = seal(BELOW, NONE, encrypt)
+    assert keep_masked(mask(old), old) == old
+    kept = keep_masked({"tokens": ["***", "new", 3, "", ""]}, old)
+    assert kept == {"tokens": [{"$encrypted": "a"}, "new", 3, "", ""]}
+    assert not holds_mask(kept)
+    assert holds_mask(keep_masked({"tokens": ["***"]}, old))
+    assert holds_mask({"credentials": {"user": "***"}})
+
+
+@pytest.mark.parametrize(
+    ("url", "carried"),
+    [
+        ("https://user:pa%21ss@example.com/x", ["pa%21ss", "pa!ss"]),
+        ("https://ghp_token@example.com", ["ghp_token"]),
+        ("postgresql://u:p@host/db", ["p"]),
+        (" HTTPS://u:p@host", ["p"]),
+        ("https://x/?page=1&api_key=k", ["k"]),
+        ("https://x?api%5Fkey=k", ["k"]),
+        ("https://x?API-KEY=k", ["k"]),
+        ("https://x?sv=1&sig=s%2Bs", ["s%2Bs", "s+s"]),
+        ("https://x?X-Amz-Signature=s&X-Amz-Credential=c", ["s", "c"]),
+        ("https://x/cb#access_token=t", ["t"]),
+        ("https://x?key=k;pwd=p", ["k", "p"]),
+        ("https://x/{{ task.id }}?password=p", ["p"]),
+        ("https://[bad?token=t", ["t"]),
+    ],
+)
+def test_a_url_that_carries_a_credential_is_one(url: str, carried: list[str]) -> None:
+    sealed = seal({"apiEndpoint": url, "hops": [url]}, NONE, encrypt)
+    assert mask(sealed) == {"apiEndpoint": "***", "hops": ["***"]}
+    assert keep_masked(mask(sealed), sealed) == sealed
+    seen: list[str] = []
+    assert unseal({"url": sealed["apiEndpoint"]}, encrypt, seen.append) == {"url": url}
+    assert seen == [url, *carried]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com:8080/a@b?page=2&keyword=x&monkey=y&sort=key",
+        "https://x?token=&sig",
+        "https://user:{{ secrets.X }}@host",
+        "https://x?api_key={{ secrets.X }}",
+        "mailto:a@b",
+        "see ?token=x",
+    ],
+)
+def test_other_urls_are_read_back(url: str) -> None:
+    assert seal({"apiEndpoint": url}, NONE, encrypt) == {"apiEndpoint": url}
