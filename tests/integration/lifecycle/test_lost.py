@@ -10,7 +10,6 @@ from taskengine.lifecycle.consume import give_up
 from taskengine.lifecycle.finish import finish
 from taskengine.lifecycle.run import run
 from taskengine.lifecycle.watch import Attempt
-from taskengine.store import executions
 from tests.conftest import Bench
 from tests.integration.lifecycle.conftest import events, in_state, last_error, take
 
@@ -126,13 +125,3 @@ def test_an_attempt_that_would_not_stop_after_its_loss_is_not_recorded(bench: Be
     stuck.ask_to_stop("cancelled", "too late: the first cause counts")
     give_up(bench.engine, stuck, claimed)
     assert bench.task(task_id)["status"] == "running"
-
-
-def test_a_dead_pool_process_frees_all_that_it_held(bench: Bench) -> None:
-    ids = bench.submit({}, {})
-    take(bench, *ids)
-    with bench.engine.db.autocommit() as conn:
-        executions.expire_worker(conn, "another")
-        assert recover.give_up_lost(bench.engine) == 0
-        executions.expire_worker(conn, "tester")
-    assert recover.give_up_lost(bench.engine) == 2

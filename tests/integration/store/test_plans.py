@@ -236,8 +236,7 @@ def _lose(full: Engine, caller: Caller) -> None:
     assert len(claimed) == 10
     with full.db.autocommit() as conn:
         assert len(executions.renew(conn, [item.execution_id for item in claimed], 30)) == 10
-        executions.expire(conn, [item.execution_id for item in claimed[1:]])
-        executions.expire_worker(conn, "w")
+        executions.expire(conn, [item.execution_id for item in claimed])
     assert recover.give_up_lost(full) == 10
 
 
