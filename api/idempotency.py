@@ -36,18 +36,10 @@ def once(call: Call, key: str, route: str, body: bytes, run: Callable[[], Answer
     """
     digest = hashlib.sha256(body).digest()
     with call.engine.db.begin():
-        stored = idempotency.lookup(call.engine, call.caller, key, route, digest)
+        stored = idempotency.lookup(call.engine, call.caller, key, route, digest, encrypted=encrypt)
         if stored is not None:
-            kept = call.engine.cipher.decrypt(stored.body.decode()).encode() if encrypt else stored.body
-            return Answer(kept, stored.status, {**stored.headers, REPLAYED: "true"})
+            return Answer(stored.body, stored.status, {**stored.headers, REPLAYED: "true"})
         answer = run()
-        kept = call.engine.cipher.encrypt(answer.body.decode()).encode() if encrypt else answer.body
-        idempotency.store(
-            call.engine,
-            call.caller,
-            key,
-            route,
-            digest,
-            idempotency.StoredAnswer(answer.status, dict(answer.headers), kept),
-        )
+        kept = idempotency.StoredAnswer(answer.status, dict(answer.headers), answer.body)
+        idempotency.store(call.engine, call.caller, key, route, digest, kept, encrypted=encrypt)
     return answer

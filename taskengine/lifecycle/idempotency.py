@@ -8,6 +8,7 @@ from taskengine.domain.errors import IdempotencyConflict
 from taskengine.domain.task import Caller
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import idempotency as rows
+from taskengine.store.cipher import WrongKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,13 @@ class StoredAnswer:
     body: bytes
 
 
-def lookup(engine: Engine, caller: Caller, key: str, route: str, body_hash: bytes) -> StoredAnswer | None:
+def lookup(
+    engine: Engine, caller: Caller, key: str, route: str, body_hash: bytes, *, encrypted: bool = False
+) -> StoredAnswer | None:
     """The first answer to this key, or None; call it inside the transaction that will store the answer.
 
-    A second request with the same key waits here for the first. IdempotencyConflict if the key was used otherwise.
+    A second request with the same key waits here for the first. IdempotencyConflict if the key was used otherwise, or
+    if the answer was stored ``encrypted`` and the installation's encryption key has changed since.
     """
     with engine.db.begin() as conn:
         row = rows.lock_and_get(conn, caller.organization_id, key)
@@ -30,11 +34,31 @@ def lookup(engine: Engine, caller: Caller, key: str, route: str, body_hash: byte
         return None
     if row.route != route or row.body_hash != body_hash:
         raise IdempotencyConflict("this Idempotency-Key was used with another request; use a new one")
-    return StoredAnswer(row.status, row.headers, row.body)
+    return StoredAnswer(row.status, row.headers, _decrypted(engine, row.body) if encrypted else row.body)
 
 
-def store(engine: Engine, caller: Caller, key: str, route: str, body_hash: bytes, answer: StoredAnswer) -> None:
-    """Keep an answer for a day, in the open transaction."""
+def _decrypted(engine: Engine, body: bytes) -> bytes:
+    try:
+        return engine.cipher.decrypt(body.decode()).encode()
+    except WrongKey:
+        raise IdempotencyConflict(
+            "the first request with this Idempotency-Key was done, but its answer was stored under another encryption "
+            "key and cannot be given again; look for what it made, or use a new Idempotency-Key"
+        ) from None
+
+
+def store(
+    engine: Engine,
+    caller: Caller,
+    key: str,
+    route: str,
+    body_hash: bytes,
+    answer: StoredAnswer,
+    *,
+    encrypted: bool = False,
+) -> None:
+    """Keep an answer for a day, in the open transaction; ``encrypted``: unreadable at rest."""
+    body = engine.cipher.encrypt(answer.body.decode()).encode() if encrypted else answer.body
     with engine.db.begin() as conn:
         rows.add(
             conn,
@@ -45,6 +69,6 @@ def store(engine: Engine, caller: Caller, key: str, route: str, body_hash: bytes
                 "body_hash": body_hash,
                 "status": answer.status,
                 "headers": answer.headers,
-                "body": answer.body,
+                "body": body,
             },
         )

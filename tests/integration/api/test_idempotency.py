@@ -8,6 +8,8 @@ from uuid import UUID
 import orjson
 import pytest
 
+from taskengine.lifecycle.engine import Engine
+from taskengine.store.cipher import Cipher, new_key
 from tests.conftest import Bench
 from tests.integration.api.conftest import TASK, Api
 
@@ -86,6 +88,19 @@ def test_a_new_api_key_is_given_again_but_not_stored_readable(api: Api, bench: B
     assert again.data == first.data
     [[stored]] = bench.sql("SELECT body FROM idempotency_keys WHERE key = 'k-1'")
     assert orjson.loads(first.data)["key"].encode() not in bytes(stored)
+
+
+def test_an_answer_stored_under_another_encryption_key_is_a_conflict(api: Api, engine: Engine) -> None:
+    body = {"name": "ci", "scopes": ["read"]}
+    assert api("POST", "/v1/api-keys", json=body, headers=KEY).status_code == 201
+    engine.cipher = Cipher(new_key())
+
+    again = api("POST", "/v1/api-keys", json=body, headers=KEY)
+
+    assert (again.status_code, again.get_json()["code"]) == (409, "idempotency_conflict")
+    assert "stored under another encryption key" in again.get_json()["detail"]
+    assert [item["name"] for item in api("GET", "/v1/api-keys").get_json()["items"]].count("ci") == 1
+    assert api("POST", "/v1/api-keys", json=body, headers={"Idempotency-Key": "k-2"}).status_code == 201
 
 
 @pytest.mark.parametrize("key", ["", " ", "a b", "é", "a" * 256, "\x01"])
