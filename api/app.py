@@ -18,6 +18,7 @@ from api.auth import authenticate
 from api.inputs import READ_TOO_MUCH, check_media_type, parse_json, parse_path, parse_query, read_body, validated
 from api.metrics import metrics_of
 from api.operations import Call, NoQuery, Operation
+from api.readiness import Readiness
 from api.routes import DOORS, documentation
 from taskengine.lifecycle.engine import Engine
 
@@ -35,6 +36,7 @@ def create_app(engine: Engine) -> Flask:
     app = Flask("api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = engine.settings.max_body_bytes + READ_TOO_MUCH
     app.extensions["taskengine.metrics"] = metrics_of(engine)
+    app.extensions["taskengine.readiness"] = Readiness(engine)
     app.url_map.merge_slashes = False
     errors.install(app)
     seats = BoundedSemaphore(max(1, engine.settings.api_threads * WAITING_SHARE // 100))
