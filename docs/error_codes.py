@@ -48,13 +48,18 @@ CODES: dict[str, Code] = {
     ),
     "exception": _engine(YES, "The handler raised something of its own; `details.traceback` has the end of the trace."),
     "expired": _engine(NO, "`expires_at` passed before the task started; the task is `cancelled`."),
-    "invalid_config": _engine(NO, "The config does not fit once its templates are rendered."),
+    "invalid_config": _engine(
+        NO, "The config does not fit once its templates are rendered, or does not meet `input_schema` then."
+    ),
     "invalid_output": _engine(NO, "The result does not meet the task's `output_schema`."),
     "no_outcome": _engine(NO, "The handler returned something that is no Outcome."),
     "result_not_json": Code("engine, celery_task", NO, "The result cannot be stored as JSON."),
     "result_too_large": _engine(NO, "The result exceeds `TASKENGINE_MAX_RESULT_BYTES`."),
     "template_error": _engine(NO, "A template names something unknown or cannot be rendered; the message names it."),
     "timeout": _engine(YES, "The attempt's time limit passed; the execution is `timed_out`."),
+    "unavailable": _engine(
+        YES, "Postgres was away while the handler needed it, for a secret or a file; takes none of `max_retries`."
+    ),
     "unknown_secret": _engine(NO, "The config names a secret that the organization does not have."),
     "unknown_type": _engine(YES, "The worker lacks the package that brings this task type."),
     "upstream_failed": _engine(

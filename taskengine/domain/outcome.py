@@ -17,11 +17,14 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The work failed. A transient failure is tried again while retries are left."""
+    """The work failed. A transient failure is tried again while retries are left, and takes one unless ``counts`` is
+    False: then the engine itself was the cause.
+    """
 
     error: ErrorInfo
     transient: bool
     retry_after_seconds: float | None = None
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Claimed:
     max_retries: int
     retry: dict[str, Any]
     timeout_seconds: float | None
+    input_schema: dict[str, Any] | None
     output_schema: dict[str, Any] | None
     claimed_at: datetime
 
@@ -64,6 +65,7 @@ def _claimed(row: Any) -> Claimed:
         max_retries=row.max_retries,
         retry=row.retry,
         timeout_seconds=row.timeout_seconds,
+        input_schema=row.input_schema,
         output_schema=row.output_schema,
         claimed_at=row.claimed_at,
     )

@@ -124,19 +124,25 @@ def _row(engine: Engine, ended: Ended) -> dict[str, Any]:
             return transitions.finish_row(MOVES["cancelled"], **row, execution_status="cancelled", error=error)
         case TimedOut(error=info):
             return _failure(engine, ended, row | {"execution_status": "timed_out"}, info, True, None)
-        case Failed(error=info, transient=transient, retry_after_seconds=after):
-            return _failure(engine, ended, row | {"execution_status": "failed"}, info, transient, after)
+        case Failed(error=info, transient=transient, retry_after_seconds=after, counts=counts):
+            return _failure(engine, ended, row | {"execution_status": "failed"}, info, transient, after, counts)
         case _:
             assert_never(outcome)
 
 
 def _failure(
-    engine: Engine, ended: Ended, row: dict[str, Any], info: ErrorInfo, transient: bool, after: float | None
+    engine: Engine,
+    ended: Ended,
+    row: dict[str, Any],
+    info: ErrorInfo,
+    transient: bool,
+    after: float | None,
+    counts: bool = True,
 ) -> dict[str, Any]:
     claimed = ended.claimed
-    failures = claimed.error_count + 1
-    row |= {"error": info.as_dict(), "failed": 1}
+    failures = claimed.error_count + counts
+    row |= {"error": info.as_dict(), "failed": int(counts)}
     if not transient or failures > claimed.max_retries:
         return transitions.finish_row(MOVES["failed"], **row, dead=True)
-    delay = delay_seconds(RetryPolicy.model_validate(claimed.retry), failures, engine.chance(), after)
+    delay = delay_seconds(RetryPolicy.model_validate(claimed.retry), max(failures, 1), engine.chance(), after)
     return transitions.finish_row(MOVES["retry_scheduled"], **row, delay_seconds=delay)

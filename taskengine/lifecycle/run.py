@@ -14,7 +14,14 @@ from pydantic import BaseModel, ValidationError
 
 from taskengine.domain import credentials, templates
 from taskengine.domain.cleaning import clean_json, clean_line
-from taskengine.domain.errors import EngineError, ErrorInfo, HandlerError, PermanentError, TransientError
+from taskengine.domain.errors import (
+    EngineError,
+    ErrorInfo,
+    HandlerError,
+    PermanentError,
+    TransientError,
+    Unavailable,
+)
 from taskengine.domain.outcome import Cancelled, Failed, Outcome, Succeeded, TimedOut
 from taskengine.domain.redaction import Redactor
 from taskengine.domain.task import check_json
@@ -29,6 +36,9 @@ from taskengine.store.cipher import WrongKey
 log = structlog.get_logger(__name__)
 
 _LONGEST_TRACE = 8000
+_SHOWN_FAULTS = 20
+_OUTAGE_SECONDS = 1.0
+"""The shortest pause after an attempt that ended because the record was away."""
 
 
 @dataclass(slots=True)
@@ -55,28 +65,42 @@ def run(engine: Engine, watch: Watch, claimed: Claimed) -> Ended:
     context = RunContext(engine, attempt, timeout, redactor)
     watch.run(attempt)
     try:
-        outcome = _call(engine, handler, context, redactor, claimed)
+        ended = Ended(claimed, _call(engine, handler, context, redactor, claimed))
+        # Checking a result takes time too: the watch still looks after the attempt.
+        _check(engine, ended, redactor)
     finally:
         watch.rest()
         context.close()
-    outcome = stopped(attempt, outcome, timeout)
-    ended = Ended(claimed, outcome, logs=context.logs, steps=context.steps)
-    return _checked(engine, claimed, ended, redactor)
+    ended.outcome = stopped(attempt, ended.outcome, timeout)
+    ended.logs, ended.steps = context.logs, context.steps
+    return ended
 
 
 def _call(engine: Engine, handler: Handler[Any], context: RunContext, redactor: Redactor, claimed: Claimed) -> Outcome:
     try:
-        config = _resolve(engine, handler, context, redactor, claimed.config)
+        config = _resolve(engine, handler, context, redactor, claimed)
         return _known(redactor, handler.run(context, config))
     except TransientError as error:
         return Failed(_redacted(redactor, error.info), transient=True, retry_after_seconds=error.retry_after_seconds)
     except HandlerError as error:
         return Failed(_redacted(redactor, error.info), transient=False)
-    except EngineError as error:
-        return Failed(ErrorInfo(error.code, redactor.text(error.detail)), transient=True)
+    except (EngineError, WrongKey) as error:
+        return _engine_fault(redactor, error)
     except (Exception, SystemExit) as error:
         # A handler's own bug may be a matter of the moment (a race, memory): it gets its retries.
         return Failed(_crash(redactor, error), transient=True)
+
+
+def _engine_fault(redactor: Redactor, error: EngineError | WrongKey) -> Failed:
+    text = clean_line(redactor.text(str(error)))
+    match error:
+        case WrongKey():
+            return Failed(ErrorInfo("wrong_encryption_key", text), transient=False)
+        case Unavailable():
+            # The record was away when the handler needed it: no fault of the task, so it keeps its retries.
+            info = ErrorInfo("unavailable", text)
+            return Failed(info, transient=True, retry_after_seconds=_OUTAGE_SECONDS, counts=False)
+    return Failed(ErrorInfo(error.code, text), transient=True)
 
 
 def _known(redactor: Redactor, outcome: Any) -> Outcome:
@@ -94,14 +118,14 @@ def _known(redactor: Redactor, outcome: Any) -> Outcome:
     return Failed(ErrorInfo("no_outcome", fault), transient=False)
 
 
-def _resolve(engine: Engine, handler: Handler[Any], context: RunContext, redactor: Redactor, config: Any) -> Any:
+def _resolve(engine: Engine, handler: Handler[Any], context: RunContext, redactor: Redactor, claimed: Claimed) -> Any:
     try:
-        clear = credentials.unseal(config, engine.cipher.decrypt, redactor.add)
+        clear = credentials.unseal(claimed.config, engine.cipher.decrypt, redactor.add)
         if templates.has_template(clear):
             clear = templates.render(clear, names(engine, context))
+            if claimed.input_schema is not None:
+                _check_input(claimed.input_schema, clear)
         return handler.Config.model_validate(clear)
-    except WrongKey as error:
-        raise PermanentError("wrong_encryption_key", str(error)) from error
     except templates.TemplateFault as error:
         raise PermanentError("template_error", str(error)) from error
     except ValidationError as error:
@@ -112,6 +136,22 @@ def _resolve(engine: Engine, handler: Handler[Any], context: RunContext, redacto
         first = faults[0]
         where = ".".join(str(part) for part in first["loc"])
         raise PermanentError("invalid_config", f"{where}: {first['msg']}", {"errors": faults}) from None
+
+
+def _check_input(schema: dict[str, Any], rendered: Any) -> None:
+    """Hold a config to its schema once no template is left in it; without templates that was done at submit."""
+    try:
+        value = orjson.loads(orjson.dumps(rendered, default=str))
+    except (TypeError, RecursionError) as error:
+        raise PermanentError("invalid_config", f"the rendered config is no JSON: {error}") from None
+    faults = [
+        {"loc": list(item.loc), "msg": item.msg, "type": "input_schema"}
+        for item in schemas.unmet(schema, value, _SHOWN_FAULTS)
+    ]
+    if faults:
+        where = ".".join(str(part) for part in faults[0]["loc"]) or "config"
+        text = f"{where}: does not meet input_schema: {faults[0]['msg']}"
+        raise PermanentError("invalid_config", text, {"errors": faults})
 
 
 def names(engine: Engine, context: RunContext) -> dict[str, Any]:
@@ -158,23 +198,31 @@ def _crash(redactor: Redactor, error: BaseException) -> ErrorInfo:
     return _redacted(redactor, ErrorInfo("exception", f"{error.__class__.__name__}: {error}", {"traceback": trace}))
 
 
-def _checked(engine: Engine, claimed: Claimed, ended: Ended, redactor: Redactor) -> Ended:
+def _check(engine: Engine, ended: Ended, redactor: Redactor) -> None:
+    """Turn a success whose result cannot be stored, or does not meet its schema, into a failure."""
     if not isinstance(ended.outcome, Succeeded):
-        return ended
-    fault: ErrorInfo | None = None
+        return
     try:
         ended.result_json = _as_json(ended.outcome.result, redactor)
+        fault = _result_fault(engine, ended.claimed, ended.result_json)
     except (TypeError, ValueError, RecursionError) as error:
-        fault = ErrorInfo("result_not_json", clean_line(f"the result cannot be stored as JSON: {error}"))
-    else:
-        limit = engine.settings.max_result_bytes
-        if len(ended.result_json) > limit:
-            fault = ErrorInfo("result_too_large", f"the result has {len(ended.result_json)} bytes, at most {limit} fit")
-        elif claimed.output_schema is not None:
-            fault = _schema_fault(claimed.output_schema, orjson.loads(ended.result_json))
+        text = clean_line(redactor.text(f"the result cannot be stored as JSON: {error}"))
+        fault = ErrorInfo("result_not_json", text)
+    except Exception as error:
+        # Memory, or what a plug-in's own model raises: it must not take the rest of the pack with it.
+        ended.outcome, ended.result_json = Failed(_crash(redactor, error), transient=True), None
+        return
     if fault is not None:
         ended.outcome, ended.result_json = Failed(fault, transient=False), None
-    return ended
+
+
+def _result_fault(engine: Engine, claimed: Claimed, result_json: bytes) -> ErrorInfo | None:
+    limit = engine.settings.max_result_bytes
+    if len(result_json) > limit:
+        return ErrorInfo("result_too_large", f"the result has {len(result_json)} bytes, at most {limit} fit")
+    if claimed.output_schema is None:
+        return None
+    return _schema_fault(claimed.output_schema, orjson.loads(result_json))
 
 
 def _as_json(value: Any, redactor: Redactor) -> bytes:
@@ -191,7 +239,7 @@ def _as_json(value: Any, redactor: Redactor) -> bytes:
 
 
 def _schema_fault(schema: dict[str, Any], value: Any) -> ErrorInfo | None:
-    faults = [{"loc": list(item.loc), "msg": item.msg} for item in schemas.unmet(schema, value, 20)]
+    faults = [{"loc": list(item.loc), "msg": item.msg} for item in schemas.unmet(schema, value, _SHOWN_FAULTS)]
     if not faults:
         return None
     return ErrorInfo(

@@ -115,7 +115,7 @@ _CLAIM = text(
             updated_at = now(), run_at = NULL
         FROM rung WHERE t.id = rung.task_id AND t.status = 'queued'
         RETURNING t.id, t.organization_id, t.type, t.queue, t.config, t.attempt, t.error_count, t.max_retries,
-            t.retry, t.timeout_seconds, t.output_schema
+            t.retry, t.timeout_seconds, t.input_schema, t.output_schema
     ), given AS (
         SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:executions AS uuid[])) AS g(task_id, execution_id)
     ), leased AS (

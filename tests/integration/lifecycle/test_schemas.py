@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from taskengine.domain.errors import Invalid
-from taskengine.lifecycle import schemas
+from taskengine.domain.task import TaskChanges
+from taskengine.lifecycle import edit, schemas, secrets
 from tests.conftest import Bench
+from tests.integration.lifecycle.conftest import last_error
 
 
 def doubling(steps: int) -> dict[str, Any]:
@@ -117,3 +119,44 @@ def test_no_pattern_takes_long(pattern: str) -> None:
     started = time.monotonic()
     schemas.unmet({"type": "string", "pattern": pattern}, "ab" * 400_000, 1)
     assert time.monotonic() - started < 5
+
+
+def test_a_change_that_does_not_fit_keeps_kept_credentials_hidden(bench: Bench) -> None:
+    schema = {"oneOf": [{"required": ["other"]}, {"properties": {"message": {"required": ["b"]}}}]}
+    message = {"password": "hidden-credential", "b": 1}
+    (task_id,) = bench.submit({"config": {"message": message}, "input_schema": schema})
+    changes = TaskChanges.model_validate({"config": {"message": {"password": "***"}}})
+    with pytest.raises(Invalid) as caught:
+        edit.update(bench.engine, bench.caller, task_id, changes)
+    assert [fault.type for fault in caught.value.errors] == ["input_schema"]
+    assert "oneOf" in caught.value.detail
+    assert "hidden-credential" not in caught.value.detail + str(caught.value.errors)
+
+
+def test_a_task_that_does_not_fit_keeps_its_credentials_hidden(bench: Bench) -> None:
+    schema = {"properties": {"message": {"properties": {"password": {"maxLength": 3}}}}}
+    with pytest.raises(Invalid) as caught:
+        bench.submit({"config": {"message": {"password": "hidden-credential"}}, "input_schema": schema})
+    assert caught.value.errors[0].loc == (0, "config", "message", "password")
+    assert "hidden-credential" not in caught.value.detail + str(caught.value.errors)
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("{{ 1 + 1 }}", "completed"),
+        ("{{ 5 + 5 }}", "failed"),
+        ("{{ secrets.TOKEN }}", "failed"),
+        ("{{ now }}", "failed"),
+    ],
+)
+def test_a_rendered_config_must_meet_its_input_schema(bench: Bench, text: str, status: str) -> None:
+    secrets.put(bench.engine, bench.caller, "TOKEN", "hidden-secret")
+    schema = {"properties": {"message": {"type": "integer", "maximum": 9}}}
+    (task_id,) = bench.submit({"config": {"message": text}, "input_schema": schema})
+    bench.work(task_id)
+    assert bench.task(task_id)["status"] == status
+    if status == "failed":
+        error = last_error(bench, task_id)
+        assert (error["code"], error["details"]["errors"][0]["loc"]) == ("invalid_config", ["message"])
+        assert "hidden" not in str(error)
