@@ -178,8 +178,7 @@ def test_an_installation_is_ready_when_all_is_well(bench: Bench) -> None:
         ("DELETE FROM workers WHERE queue = 'browser'", "degraded", "worker-browser"),
         ("UPDATE queues SET canary_at = NULL WHERE name = 'browser'", "degraded", "worker-browser"),
         (
-            "UPDATE queues SET canary_sent_at = now() - interval '1 h', canary_at = now() - interval '2 h'"
-            " WHERE name = 'browser'",
+            "UPDATE queues SET canary_sent_at = now() - interval '1 h', canary_at = '2000-1-1' WHERE name = 'browser'",
             "degraded",
             "worker-browser",
         ),
