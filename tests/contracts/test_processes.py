@@ -43,9 +43,16 @@ def expanded_by_sh(command: str, environment: dict[str, str]) -> tuple[str, ...]
 
 
 def interpolated(value: Any, environment: dict[str, str]) -> Any:
-    """A compose file's values with its variables replaced, as the compose specification says."""
+    """A compose file's values with its variables replaced, as the compose specification says.
+
+    A variable of a container without a value is the one of the environment, and left out where that has none.
+    """
     if isinstance(value, dict):
-        return {key: interpolated(item, environment) for key, item in value.items()}
+        filled = {
+            key: environment.get(key) if item is None and key.startswith(PREFIX) else interpolated(item, environment)
+            for key, item in value.items()
+        }
+        return {key: item for key, item in filled.items() if item is not None or value[key] is not None}
     if isinstance(value, list):
         return [interpolated(item, environment) for item in value]
     if not isinstance(value, str):
@@ -112,6 +119,27 @@ def test_compose_runs_the_same_commands(services: Any) -> None:
     for name in KINDS:
         process = by_name(settings_in(services[name]))[name]
         assert tuple(services[name]["command"]) == process.argv
+
+
+def test_compose_hands_every_setting_through(compose: Any) -> None:
+    ours = {
+        "egress_allow": "10.0.0.0/8",
+        "api_threads": "5",
+        "retention_days": "7",
+        "celery_app": "shop:app",
+        "log_level": "DEBUG",
+        "log_json": "true",
+    }
+    environment = ENV_FILE | {PREFIX + name.upper(): value for name, value in ours.items()}
+    filled = interpolated(compose["services"], environment)
+    for name in KINDS:
+        read = settings_in(filled[name])
+        assert {field: str(getattr(read, field)).replace("True", "true") for field in ours} == ours
+        assert tuple(filled[name]["command"]) == by_name(read)[name].argv
+    # The containers' own addresses, the command line's, and what only one of them needs.
+    elsewhere = {"port", "flower_port", "url", "api_key", "flower_auth", "bootstrap_api_key"}
+    handed = {name.removeprefix(PREFIX).lower() for name in compose["services"]["api"]["environment"]}
+    assert handed == set(Settings.model_fields) - elsewhere
 
 
 def test_compose_has_the_processes_and_what_they_stand_on_and_nothing_else(services: Any) -> None:
