@@ -28,7 +28,7 @@ _REF = "#/components/schemas/{model}"
 _ABOUT = """Durable typed tasks.
 
 **Keys.** Send `Authorization: Bearer <key>` or `X-API-Key: <key>`. A key of scope `read` looks, `write` also changes
-tasks, `admin` also manages queues, secrets and keys.
+tasks, `admin` also manages secrets and keys, and with a key of the organization `default` the queues.
 
 **Errors** are RFC 9457 problem documents; programs look at `code`, people at `detail`, forms at `errors`.
 
