@@ -20,6 +20,7 @@ _WHOLE = re.compile(r"\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*", re.DOTALL)
 _EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _LONGEST = 1_000_000
 _LONGEST_EXPRESSION = 2_000
+_LONGEST_KEPT = 2_000
 _SHOWN = 200
 
 
@@ -136,6 +137,15 @@ def has_template(value: Any) -> bool:
     return isinstance(value, list) and any(has_template(item) for item in value)
 
 
+def count(value: Any) -> int:
+    """How many templates a JSON value holds; several may stand in one string."""
+    if isinstance(value, str):
+        return value.count("{{")
+    if isinstance(value, dict):
+        return sum(map(count, value.values()))
+    return sum(map(count, value)) if isinstance(value, list) else 0
+
+
 def _bounded(pieces: Iterable[str]) -> str:
     kept: list[str] = []
     length = 0
@@ -147,8 +157,17 @@ def _bounded(pieces: Iterable[str]) -> str:
     return "".join(kept)
 
 
-@lru_cache(maxsize=1024)
 def _compiled(text: str) -> Callable[[Mapping[str, Any]], Any]:
+    # What clients send is not kept by the megabyte.
+    return _kept(text) if len(text) <= _LONGEST_KEPT else _compile(text)
+
+
+@lru_cache(maxsize=1024)
+def _kept(text: str) -> Callable[[Mapping[str, Any]], Any]:
+    return _compile(text)
+
+
+def _compile(text: str) -> Callable[[Mapping[str, Any]], Any]:
     if any(len(found[1]) > _LONGEST_EXPRESSION for found in _EXPRESSION.finditer(text)):
         raise TemplateSyntaxError(f"an expression is longer than {_LONGEST_EXPRESSION} characters", 1)
     try:

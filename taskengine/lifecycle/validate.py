@@ -22,6 +22,11 @@ from taskengine.lifecycle import schemas
 from taskengine.lifecycle.engine import Engine
 
 USER_QUEUES = tuple(name for name in QUEUES if name != "control")
+MAX_CONFIG_BYTES = 2**20
+MAX_TEMPLATES = 1000
+"""Of one config: each is compiled at submit, and may be again in the worker."""
+MAX_EDGES = 200_000
+"""Of one submission: dependencies of all its tasks together."""
 _SHOWN_ERRORS = 100
 
 Loc = tuple[str | int, ...]
@@ -43,6 +48,10 @@ def prepare(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
 
     Raises Invalid with every fault (``loc`` starts with the task's place), CircularDependency, UnknownDependency.
     """
+    edges = sum(len(spec.depends_on) for spec in specs)
+    if edges > MAX_EDGES:
+        text = f"the tasks have {edges} dependencies together; at most {MAX_EDGES} fit one request"
+        raise Invalid(text, [FieldError(("tasks",), text, "too_many_dependencies")])
     errors: list[FieldError] = []
     rows = [_row(engine, caller, place, spec, errors) for place, spec in enumerate(specs)]
     if errors:
@@ -171,7 +180,14 @@ def check_config(
     """
     if credentials.holds_reserved_name(config):
         return [FieldError((), "the name $encrypted is reserved", "reserved_name")], False
+    size = len(orjson.dumps(config))
+    if size > MAX_CONFIG_BYTES:
+        text = f"has {size} bytes as JSON; at most {MAX_CONFIG_BYTES} are allowed"
+        return [FieldError((), text, "config_too_large")], False
     templated = templates.has_template(config)
+    if templated and (number := templates.count(config)) > MAX_TEMPLATES:
+        text = f"holds {number} templates; at most {MAX_TEMPLATES} are allowed"
+        return [FieldError((), text, "too_many_templates")], False
     faults = [FieldError((), fault, "template_syntax") for fault in templates.check(config)] if templated else []
     light = False
     try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from taskengine.domain.templates import TemplateFault, check, has_template, render
+from taskengine.domain.templates import TemplateFault, check, count, has_template, render
 
 NAMES: dict[str, Any] = {
     "item": {"name": "Ada", "tags": ["a", "b"], "deep": {"n": 7}},
@@ -165,3 +166,18 @@ def test_templates_are_found_in_values(value: Any, expected: bool) -> None:
 def test_a_failing_expression_is_a_fault(text: str) -> None:
     with pytest.raises(TemplateFault):
         render(text, NAMES)
+
+
+def test_long_texts_with_templates_are_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            assert render(f"{{{{ item.deep.n }}}} {number} " + "x" * 200_000, NAMES).startswith(f"7 {number} x")
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_templates_are_counted() -> None:
+    assert count({"a": ["{{ 1 }}{{ 2 }}", {"b": "{{ 3 }}"}, 4, None], "c": "no"}) == 3
