@@ -182,8 +182,14 @@ class TaskSpec(Wire):
     tags: list[Tag] = Field([], max_length=50)
     metadata: JsonObject = Field(default_factory=dict)
     resource_requirements: Resources | None = None
-    input_schema: JsonObject | None = Field(None, description="JSON Schema that the config must meet.")
-    output_schema: JsonObject | None = Field(None, description="JSON Schema that the result must meet.")
+    input_schema: JsonObject | None = Field(
+        None,
+        description="JSON Schema that the config must meet, once its templates are rendered. At most 64 KB; `$ref` "
+        "into itself only, not recursive.",
+    )
+    output_schema: JsonObject | None = Field(
+        None, description="JSON Schema that the result must meet; limits as above."
+    )
     queue: Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(no_nul)] | None = Field(
         None, description="Overrides the type's own queue."
     )
