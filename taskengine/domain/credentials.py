@@ -16,6 +16,8 @@ from urllib.parse import unquote, unquote_plus
 
 MASK = "***"
 _SEALED = "$encrypted"
+# More of a name than the longest word below needs; clients choose names, and those that are cached must stay short.
+_TELLING = 60
 _SENSITIVE = re.compile(
     r"(^|_)(password|passwd|passphrase|secret|token|api_?key|access_key|private_key|secret_key|"
     r"authorization|credential|cookie)s?$"
@@ -30,9 +32,13 @@ def _words(name: str) -> str:
     return _HUMP.sub("_", name).replace("-", "_").lower()
 
 
-@lru_cache(maxsize=4096)
 def sensitive(name: str) -> bool:
-    """Whether a field of this name holds a credential, in any spelling."""
+    """Whether a field of this name holds a credential, in any spelling. The end of a name decides."""
+    return _sensitive(name[-_TELLING:])
+
+
+@lru_cache(maxsize=4096)
+def _sensitive(name: str) -> bool:
     return bool(_SENSITIVE.search(_words(name)))
 
 
