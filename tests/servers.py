@@ -88,7 +88,7 @@ class Servers:
         """The URL of a fresh, migrated database, dropped afterwards."""
         name = f"t{uuid4().hex}"
         with psycopg.connect(self._base + "/postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template_taskengine")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template_taskengine STRATEGY FILE_COPY")
         try:
             yield f"{self._base}/{name}"
         finally:

@@ -41,6 +41,14 @@ def eventually(look: Callable[[], T], seconds: float, what: str) -> T:
     return found
 
 
+def _leads(pid: int) -> bool:
+    """Whether a process leads a group of its own; one that has just ended does not."""
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
 class Stack:
     """The processes of one installation by name, on one database and one Redis.
 
@@ -137,7 +145,7 @@ class Stack:
 
     def pool(self, name: str) -> list[int]:
         """The ids of a worker's pool processes."""
-        return [child.pid for child in psutil.Process(self.pid(name)).children() if os.getpgid(child.pid) == child.pid]
+        return [child.pid for child in psutil.Process(self.pid(name)).children() if _leads(child.pid)]
 
     def stop(self, name: str, seconds: float = 30) -> int:
         """End a process politely; its exit code."""
