@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -37,6 +38,7 @@ STATUS: dict[str, int] = {
     "unsupported_media_type": 415,
     "range_not_satisfiable": 416,
     "invalid_input": 422,
+    "invalid_definition": 422,
     "circular_dependency": 422,
     "unknown_dependency": 422,
     "internal_error": 500,
@@ -58,6 +60,7 @@ _TITLES = {
     "unsupported_media_type": "The body is not of a type that is understood",
     "range_not_satisfiable": "The file has no such range",
     "invalid_input": "The input does not fit",
+    "invalid_definition": "The workflow definition does not fit",
     "circular_dependency": "Tasks wait for each other",
     "unknown_dependency": "A dependency does not exist",
     "internal_error": "The server failed",
@@ -81,7 +84,7 @@ class Malformed(EngineError):
 
 
 class UnsupportedMediaType(EngineError):
-    """The body is not JSON, or is compressed."""
+    """The body is not of a type that the operation reads, or is compressed."""
 
     code = "unsupported_media_type"
 
@@ -103,9 +106,14 @@ def problem(
         "status": status,
         "detail": _printable(detail, 2000),
         "code": code,
-        "errors": [{"loc": _loc(item.loc), "msg": _printable(item.msg, 500), "type": item.type} for item in errors],
+        "errors": [_fault(item) for item in errors],
     }
     return Response(dump(document), status, headers=dict(headers or {}), content_type=PROBLEM)
+
+
+def _fault(item: FieldError) -> dict[str, Any]:
+    fault = {"loc": _loc(item.loc), "msg": _printable(item.msg, 500), "type": item.type}
+    return fault if item.line is None else fault | {"line": item.line, "column": item.column}
 
 
 def field_errors(error: ValidationError, prefix: tuple[str | int, ...]) -> list[FieldError]:
@@ -169,7 +177,8 @@ def _located(errors: Iterable[FieldError]) -> Iterable[FieldError]:
     """Paths that say no place of their own are in the body."""
     for item in list(errors)[:MAX_ERRORS]:
         known = item.loc and item.loc[0] in ("body", "query", "path", "header")
-        yield FieldError(item.loc if known else ("body", *item.loc), _message(item.type, item.msg), item.type)
+        loc = item.loc if known else ("body", *item.loc)
+        yield replace(item, loc=loc, msg=_message(item.type, item.msg))
 
 
 def _http_error(error: HTTPException) -> Response:

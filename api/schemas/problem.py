@@ -18,6 +18,8 @@ class Fault(BaseModel):
     )
     msg: str = Field(examples=["is required"])
     type: str = Field(description="Machine code of the fault.", examples=["missing"])
+    line: int | None = Field(None, description="Where it stands in a YAML or JSON document, from 1; else left out.")
+    column: int | None = Field(None, description="Place in that line, from 1; else left out.")
 
 
 class Problem(BaseModel):

@@ -25,16 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One fault of an input. ``loc`` is the path to the field, ``type`` a machine code."""
+    """One fault of an input. ``loc`` is the path to the field, ``type`` a machine code.
+
+    ``line`` and ``column``, from 1, say where it stands in a document that was sent as text; else None.
+    """
 
     loc: tuple[str | int, ...]
     msg: str
     type: str
+    line: int | None = None
+    column: int | None = None
 
     def __str__(self) -> str:
         parts = self.loc[1:] if self.loc[:1] == ("body",) else self.loc
         path = ".".join(str(part) for part in parts)
-        return f"{path}: {self.msg}" if path else self.msg
+        text = f"{path}: {self.msg}" if path else self.msg
+        return text if self.line is None else f"line {self.line}: {text}"
 
 
 class ClientError(Exception):
@@ -124,7 +130,13 @@ def _field_errors(errors: Any) -> list[FieldError]:
     if not isinstance(errors, list):
         return []
     return [
-        FieldError(tuple(item.get("loc") or ()), str(item.get("msg", "")), str(item.get("type", "")))
+        FieldError(
+            tuple(item.get("loc") or ()),
+            str(item.get("msg", "")),
+            str(item.get("type", "")),
+            item.get("line"),
+            item.get("column"),
+        )
         for item in errors
         if isinstance(item, dict)
     ]

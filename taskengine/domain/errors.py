@@ -26,11 +26,16 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One fault of an input. ``loc`` is the path to the field, ``type`` a machine code."""
+    """One fault of an input. ``loc`` is the path to the field, ``type`` a machine code.
+
+    ``line`` and ``column``, from 1, say where it stands in a document; None where the input had no lines of its own.
+    """
 
     loc: tuple[str | int, ...]
     msg: str
     type: str
+    line: int | None = None
+    column: int | None = None
 
 
 class EngineError(Exception):
