@@ -1,13 +1,19 @@
-"""Dependencies between tasks that are submitted together."""
+"""Dependencies between tasks: ``edges`` maps each node to what it depends on.
+
+Everything here is iterative and linear in nodes and edges: a chain of 100,000 is as good as any other graph. What
+stands only on the right side of ``edges`` is a node too, one that depends on nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 
-def order(edges: Mapping[int, Sequence[int]]) -> list[int]:
+def order(edges: Mapping[K, Sequence[K]]) -> list[K]:
     """Nodes such that each stands after what it depends on; raises :class:`Cycle`."""
     try:
         return list(TopologicalSorter(edges).static_order())
@@ -17,9 +23,44 @@ def order(edges: Mapping[int, Sequence[int]]) -> list[int]:
         raise Cycle(list(reversed(nodes))) from None
 
 
+def layers(edges: Mapping[K, Sequence[K]]) -> list[list[K]]:
+    """What can run side by side: a node's layer is one more than the highest of its upstreams.
+
+    Within a layer, nodes stand in the order of ``edges``. Raises :class:`Cycle`.
+    """
+    height: dict[K, int] = {}
+    for node in order(edges):
+        height[node] = 1 + max((height[upstream] for upstream in edges.get(node, ())), default=-1)
+    found: list[list[K]] = [[] for _ in range(1 + max(height.values(), default=-1))]
+    for node in dict.fromkeys(edges) | height:
+        found[height[node]].append(node)
+    return found
+
+
+def critical_path(edges: Mapping[K, Sequence[K]], weights: Mapping[K, float]) -> tuple[list[K], float]:
+    """The heaviest way through the graph, first node first, and its weight: no schedule takes less time.
+
+    ``weights`` has one for each node, none negative. Of equally heavy ways it is one, always the same for the same
+    ``edges``. Raises :class:`Cycle`, and KeyError for a node without a weight.
+    """
+    reached: dict[K, float] = {}
+    before: dict[K, K] = {}
+    for node in order(edges):
+        reached[node] = weights[node]
+        if upstreams := edges.get(node, ()):
+            before[node] = max(upstreams, key=reached.__getitem__)
+            reached[node] += reached[before[node]]
+    if not reached:
+        return [], 0.0
+    path = [max(reached, key=reached.__getitem__)]
+    while path[-1] in before:
+        path.append(before[path[-1]])
+    return path[::-1], reached[path[0]]
+
+
 class Cycle(Exception):
     """``nodes`` is the whole cycle, its first node again at the end; each waits for the next."""
 
-    def __init__(self, nodes: list[int]) -> None:
+    def __init__(self, nodes: list[Any]) -> None:
         super().__init__(str(nodes))
         self.nodes = nodes
