@@ -101,7 +101,7 @@ def _body(operation: Operation, raw: bytes) -> Any:
     assert model is not None
     if not raw and not operation.body_needed:
         return model()
-    check_media_type(request)
+    check_media_type(request, operation.media)
     return parse_json(raw, operation.parse or (lambda data: validated(model, data, "body")))
 
 

@@ -38,12 +38,21 @@ def read_body(request: Request) -> bytes:
     return raw
 
 
-def check_media_type(request: Request) -> None:
-    """Only JSON in UTF-8 is read."""
+def check_media_type(request: Request, media: tuple[str, ...]) -> None:
+    """Only these types in UTF-8 are read."""
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
+    if request.mimetype not in media or charset not in ("utf-8", "utf8"):
         sent = request.headers.get("Content-Type", "")[:100]
-        raise UnsupportedMediaType(f"the body should be of Content-Type application/json, not {sent!r}")
+        raise UnsupportedMediaType(f"the body should be of Content-Type {' or '.join(media)}, not {sent!r}")
+
+
+def decoded(raw: bytes) -> str:
+    """A body as text; Malformed if it is no UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        text = f"the body is no UTF-8: {error.reason} at byte {error.start}"
+        raise Malformed(text, [FieldError(("body",), "is no valid UTF-8", "utf8_invalid")]) from None
 
 
 def parse_json(raw: bytes, validate: Callable[[Any], M]) -> M:

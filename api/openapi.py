@@ -6,7 +6,7 @@ Schemas come from pydantic unchanged; every status that an operation can answer 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, cast
@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api.answers import JSON
 from api.errors import PROBLEM, STATUS
 from api.idempotency import HEADER, KEY_PATTERN, REPLAYED
-from api.operations import Content, Door, Operation
+from api.operations import YAML, Content, Contents, Door, Operation
 from api.schemas.administration import ApiKeyBody, NamedSecretBody, SecretBody
 from api.schemas.problem import Problem
 from api.schemas.tasks import TaskBatch
@@ -98,7 +98,7 @@ def _schemas(operations: Iterable[Operation]) -> tuple[References, dict[str, Any
     for operation in operations:
         if operation.body is not None:
             wanted[operation.body, "validation"] = None
-        for content in operation.answers.values():
+        for content in _each(operation.answers.values()):
             if isinstance(content, type):
                 wanted[content, "serialization"] = None
     references, schema = models_json_schema(list(wanted), by_alias=False, ref_template=_REF)
@@ -119,7 +119,10 @@ def _operation(operation: Operation, references: References) -> dict[str, Any]:
         media: dict[str, Any] = {"schema": references[operation.body, "validation"]}
         if operation.body in _EXAMPLES:
             media["example"] = _EXAMPLES[operation.body]
-        described["requestBody"] = {"required": operation.body_needed, "content": {JSON: media}}
+        described["requestBody"] = {
+            "required": operation.body_needed,
+            "content": dict.fromkeys((name for name in operation.media if name not in YAML[1:]), media),
+        }
     return described
 
 
@@ -168,21 +171,29 @@ def _responses(operation: Operation, references: References) -> dict[str, Any]:
     found = {
         str(status): {
             "description": HTTPStatus(status).phrase,
-            **_content(content, references),
+            **_contents(_each([contents]), references),
             **_headers(operation, status),
         }
-        for status, content in operation.answers.items()
+        for status, contents in operation.answers.items()
     }
     found |= {str(status): {"$ref": f"#/components/responses/{_error_name(status)}"} for status in operation.errors}
     return dict(sorted(found.items()))
 
 
-def _content(content: Content, references: References) -> dict[str, Any]:
-    if content is None:
-        return {}
-    if isinstance(content, str):
-        return {"content": {content: {"schema": {"type": "string"}}}}
-    return {"content": {JSON: {"schema": references[content, "serialization"]}}}
+def _each(answers: Iterable[Contents]) -> Iterator[Content]:
+    for contents in answers:
+        yield from contents if isinstance(contents, tuple) else (contents,)
+
+
+def _contents(contents: Iterable[Content], references: References) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for content in contents:
+        if isinstance(content, str):
+            # A media type that ends in JSON is parsed by whoever reads the document.
+            found[content] = {"schema": {"type": "object" if content.endswith("json") else "string"}}
+        elif content is not None:
+            found[JSON] = {"schema": references[content, "serialization"]}
+    return {"content": found} if found else {}
 
 
 def _headers(operation: Operation, status: int) -> dict[str, Any]:

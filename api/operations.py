@@ -18,7 +18,7 @@ from uuid import UUID
 from flask import Response
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from api.answers import Answer
+from api.answers import JSON, Answer
 from api.auth import Scope
 from taskengine.domain.task import Caller
 from taskengine.lifecycle.engine import Engine
@@ -26,6 +26,10 @@ from taskengine.lifecycle.engine import Engine
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Content = type[BaseModel] | str | None
 """What an answer holds: JSON of a model, a media type, or nothing."""
+Contents = Content | tuple[Content, ...]
+"""What the answers of one status may hold, where the query chooses among several."""
+YAML = ("application/yaml", "application/x-yaml", "text/yaml")
+"""The spellings of YAML's media type; the first is the registered one."""
 
 
 class Query(BaseModel):
@@ -59,7 +63,8 @@ class Operation:
     """One method of one path.
 
     ``scope`` is None where no key is needed: such a view takes the engine alone. ``body_needed`` is False where an
-    empty body means the model's defaults.
+    empty body means the model's defaults. ``media`` are the types that a body may have; ``as_text`` hands the view
+    the text of the body, which its verb reads, and ``body`` only describes it.
     """
 
     name: str
@@ -76,7 +81,9 @@ class Operation:
     repeatable: frozenset[str]
     body: type[BaseModel] | None
     body_needed: bool
-    answers: Mapping[int, Content]
+    media: tuple[str, ...]
+    as_text: bool
+    answers: Mapping[int, Contents]
     errors: frozenset[int]
     after: After | None
     parse: Callable[[Any], Any] | None
@@ -95,7 +102,7 @@ class Door:
         self,
         method: Method,
         rule: str,
-        answers: Mapping[int, Content],
+        answers: Mapping[int, Contents],
         *,
         scope: Scope | None = None,
         open: bool = False,
@@ -103,13 +110,17 @@ class Door:
         after: After | None = None,
         parse: Callable[[Any], Any] | None = None,
         secret_answer: bool = False,
+        yaml: bool = False,
+        text_of: type[BaseModel] | None = None,
     ) -> Callable[[View], View]:
         """Declare a view.
 
         ``scope`` is ``read`` for GET and ``write`` otherwise unless named; ``open`` ones need no key. ``errors`` are
         statuses beyond those that the declaration implies. ``after`` runs once the answer stands and its transaction
         is committed, also when an idempotent answer is given again. ``parse`` replaces the body model's own
-        validation. ``secret_answer`` says that the answer may be stored only encrypted.
+        validation. ``secret_answer`` says that the answer may be stored only encrypted. ``yaml`` takes bodies in YAML
+        as well as in JSON; so does ``text_of``, with which the view gets the body as ``text``, a document of that
+        model, unread: its verb knows the place of each fault.
         """
 
         def declare(view: View) -> View:
@@ -117,7 +128,7 @@ class Door:
             names = re.findall(r"<(?:\w+:)?(\w+)>", rule)
             path_types = {name: hints[name] for name in names}
             query: type[Query] = hints.get("query", NoQuery)
-            body: type[BaseModel] | None = hints.get("body")
+            body: type[BaseModel] | None = text_of or hints.get("body")
             summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
             self.operations.append(
                 Operation(
@@ -141,6 +152,8 @@ class Door:
                     ),
                     body=body,
                     body_needed=body is not None and (method != "POST" or _has_required(body)),
+                    media=(JSON, *YAML) if yaml or text_of else (JSON,),
+                    as_text=text_of is not None,
                     answers=answers,
                     errors=frozenset(errors) | (frozenset() if open else _implied(method, body, path_types)),
                     after=after,
