@@ -1,5 +1,6 @@
 """The Python client of the HTTP API. Stands apart from the engine: it needs ``requests`` and nothing else."""
 
+from taskengine.client.builder import WorkflowBuilder
 from taskengine.client.client import Client
 from taskengine.client.errors import (
     ApiError,
@@ -16,12 +17,14 @@ from taskengine.client.errors import (
     WaitTimeout,
 )
 from taskengine.client.models import FINAL, Task, TaskChanges, TaskOptions, TaskSpec
+from taskengine.client.steps import ConditionOperator, WorkflowCondition
 
 __all__ = [
     "FINAL",
     "ApiError",
     "Client",
     "ClientError",
+    "ConditionOperator",
     "Conflict",
     "FieldError",
     "Forbidden",
@@ -36,4 +39,6 @@ __all__ = [
     "Unauthenticated",
     "Unreachable",
     "WaitTimeout",
+    "WorkflowBuilder",
+    "WorkflowCondition",
 ]
