@@ -16,6 +16,7 @@ from config.processes import KINDS
 from docs import error_codes, generate
 from docs.generate import FOLDER
 from taskengine.domain.task import Caller, TaskSpec
+from taskengine.domain.workflow import RunSpec
 from taskengine.lifecycle import recover
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import prepare
@@ -24,6 +25,8 @@ from tests.documents import ROOT, anchors, blocks, links, name_of, pages
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
+RUN = "task_groups.json"
+"""The example that is a run."""
 
 
 def section(page: Path, heading: str) -> str:
@@ -180,21 +183,28 @@ def test_the_tables_are_those_of_the_schema() -> None:
 
 def tasks_of(path: Path) -> list[dict[str, Any]]:
     content = json.loads(path.read_text())
-    found: list[dict[str, Any]] = content["tasks"] if isinstance(content, dict) else content
+    if isinstance(content, dict):
+        content = content.get("tasks", [content])
+    found: list[dict[str, Any]] = content
     return found
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
-def test_an_example_is_a_valid_batch(path: Path, engine: Engine, caller: Caller) -> None:
+@pytest.mark.parametrize("path", [path for path in EXAMPLES if path.name != RUN], ids=name_of)
+def test_an_example_is_a_valid_batch_or_task(path: Path, engine: Engine, caller: Caller) -> None:
     specs = [TaskSpec.model_validate(task) for task in tasks_of(path)]
     prepared, _ = prepare(engine, caller, specs)
     assert len(prepared) == len(specs) > 0
 
 
+def test_an_example_is_a_valid_run() -> None:
+    RunSpec.model_validate_json((ROOT / "examples" / RUN).read_text())
+
+
 def test_every_example_is_listed_and_submitted() -> None:
     page = (ROOT / "examples" / "README.md").read_text()
-    for path in EXAMPLES:
-        assert f"[{path.name}]({path.name})" in page
+    for path in [*EXAMPLES, *(ROOT / "examples" / "workflows").iterdir()]:
+        name = path.relative_to(ROOT / "examples")
+        assert f"[{name}]({name})" in page
 
 
 @pytest.mark.parametrize("page", pages(), ids=name_of)

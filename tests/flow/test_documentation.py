@@ -97,6 +97,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     for example in (ROOT / "examples").glob("*.json"):
         text = example.read_text().replace(f"127.0.0.1:{PORT}", f"127.0.0.1:{port}")
         (folder / "examples" / example.name).write_text(text)
+    shutil.copytree(ROOT / "examples" / "workflows", folder / "examples" / "workflows")
     write_titled(folder, port)
     install(folder / "acme")
     with program(
