@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 _WHOLE = re.compile(r"\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*", re.DOTALL)
@@ -226,3 +226,56 @@ def check(value: Any) -> list[str]:
         for item in value:
             faults += check(item)
     return faults
+
+
+def roots_and_paths(value: Any) -> set[tuple[str, ...]]:
+    """The names that the templates in a JSON value need, each as far as it is literal: ``("tasks", "a", "result")``.
+
+    Left out are faulty templates (see :func:`check`) and what may be missing: names under ``default`` or a test
+    whether they are defined.
+    """
+    if isinstance(value, str):
+        return _paths_of(value) if "{{" in value else set()
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return {path for part in parts for path in roots_and_paths(part)}
+
+
+def _paths_of(text: str) -> set[tuple[str, ...]]:
+    if check(text):
+        return set()
+    found: set[tuple[str, ...]] = set()
+    waiting: list[nodes.Node] = [_environment.parse(text)]
+    while waiting:
+        node = waiting.pop()
+        if _may_be_missing(node):
+            continue
+        path, rest = _path(node)
+        if path:
+            found.add(path)
+        waiting += rest
+    return found
+
+
+def _may_be_missing(node: nodes.Node) -> bool:
+    if isinstance(node, nodes.Filter):
+        return node.name in ("default", "d")
+    return isinstance(node, nodes.Test) and node.name in ("defined", "undefined")
+
+
+def _path(node: nodes.Node) -> tuple[tuple[str, ...], list[nodes.Node]]:
+    """The literal path that a node stands for, if it is one, and the nodes that are still to be looked at."""
+    names: list[str] = []
+    here, indices = node, list[nodes.Node]()
+    while isinstance(here, nodes.Getattr | nodes.Getitem):
+        if isinstance(here, nodes.Getattr):
+            names.append(here.attr)
+        elif isinstance(here.arg, nodes.Const) and isinstance(here.arg.value, str | int):
+            names.append(str(here.arg.value))
+        else:
+            # What comes behind a computed name is not known.
+            names.clear()
+            indices.append(here.arg)
+        here = here.node
+    if not isinstance(here, nodes.Name):
+        return (), list(node.iter_child_nodes())
+    return (here.name, *reversed(names)), indices
