@@ -15,7 +15,7 @@ from taskengine.cli.failures import Failure
 from taskengine.cli.options import Options, command, group
 
 if TYPE_CHECKING:
-    from taskengine.client.models import Scope
+    from taskengine.client.administration import Scope
 
 
 class KeyScope(StrEnum):

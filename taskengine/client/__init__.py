@@ -11,16 +11,19 @@ from taskengine.client.errors import (
     Invalid,
     NotFound,
     RateLimited,
+    RunTimeout,
     ServerError,
     Unauthenticated,
     Unreachable,
     WaitTimeout,
 )
 from taskengine.client.models import FINAL, Task, TaskChanges, TaskOptions, TaskSpec
+from taskengine.client.run_models import RUN_FINAL, Run, RunSpec
 from taskengine.client.steps import ConditionOperator, WorkflowCondition
 
 __all__ = [
     "FINAL",
+    "RUN_FINAL",
     "ApiError",
     "Client",
     "ClientError",
@@ -31,6 +34,9 @@ __all__ = [
     "Invalid",
     "NotFound",
     "RateLimited",
+    "Run",
+    "RunSpec",
+    "RunTimeout",
     "ServerError",
     "Task",
     "TaskChanges",

@@ -3,12 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from typing import Any, Literal, TypedDict, cast
 from uuid import UUID
 
-from taskengine.client.models import ApiKey, NewApiKey, Scope, Secret, Time
+from taskengine.client.models import Time
 from taskengine.client.tasks import segment
 from taskengine.client.transport import Transport
+
+Scope = Literal["read", "write", "admin"]
+
+
+class Secret(TypedDict):
+    """A stored secret's name and times; the value is never read back."""
+
+    name: str
+    created_at: str
+    updated_at: str
+
+
+class ApiKey(TypedDict):
+    """An API key without the key itself; ``prefix`` is its first characters."""
+
+    id: str
+    name: str
+    prefix: str
+    scopes: list[Scope]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class NewApiKey(ApiKey):
+    """A new API key with the key, which is shown this once."""
+
+    key: str
 
 
 class Secrets:

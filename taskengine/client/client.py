@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self, cast
 from uuid import UUID
@@ -11,8 +12,11 @@ from taskengine.client.errors import ServerError
 from taskengine.client.executions import Artifacts, Executions
 from taskengine.client.models import Readiness, Task, TaskOptions, TaskSpec, TaskType
 from taskengine.client.queues import DeadLetters, Queues
+from taskengine.client.run_models import Run, RunSpec
+from taskengine.client.runs import Runs
 from taskengine.client.tasks import Tasks
 from taskengine.client.transport import Transport
+from taskengine.client.workflows import Workflows
 
 
 class Client:
@@ -24,8 +28,9 @@ class Client:
             task = client.submit("echo", {"message": "hello"})
             print(client.wait(task["id"], timeout=30)["result"])
 
-    The verbs stand by subject: ``tasks``, ``executions``, ``artifacts``, ``queues``, ``dead_letters``, ``secrets``,
-    ``api_keys``. Requests are tried again when that may help, and never take effect twice.
+    The verbs stand by subject: ``tasks``, ``runs``, ``workflows``, ``executions``, ``artifacts``, ``queues``,
+    ``dead_letters``, ``secrets``, ``api_keys``. Requests are tried again when that may help, and never take effect
+    twice.
     """
 
     def __init__(
@@ -44,6 +49,8 @@ class Client:
         """
         self._transport = Transport(base_url, api_key, timeout=timeout, retries=retries, verify=verify)
         self.tasks = Tasks(self._transport)
+        self.runs = Runs(self._transport)
+        self.workflows = Workflows(self._transport)
         self.executions = Executions(self._transport)
         self.artifacts = Artifacts(self._transport)
         self.queues = Queues(self._transport)
@@ -72,6 +79,26 @@ class Client:
     def wait(self, task_id: str | UUID, timeout: float | None = None) -> Task:
         """The task once it is final; WaitTimeout after ``timeout`` seconds."""
         return self.tasks.wait(task_id, timeout)
+
+    def run(
+        self,
+        workflow: str | Mapping[str, Any],
+        variables: Mapping[str, Any] | None = None,
+        *,
+        context: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Run:
+        """Start a run of a registered workflow, by its name, or of a definition."""
+        spec: RunSpec = {"workflow": workflow} if isinstance(workflow, str) else {"definition": dict(workflow)}
+        if variables:
+            spec["variables"] = dict(variables)
+        if context:
+            spec["context"] = dict(context)
+        return self.runs.create(spec, idempotency_key=idempotency_key)
+
+    def wait_run(self, run_id: str | UUID, timeout: float | None = None) -> Run:
+        """The run once it has ended; RunTimeout after ``timeout`` seconds."""
+        return self.runs.wait(run_id, timeout)
 
     def task_types(self) -> list[TaskType]:
         """Every task type that the installation knows, with its schemas."""

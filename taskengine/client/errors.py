@@ -3,6 +3,7 @@
 ClientError
 ├── Unreachable           no answer came, or only "try later" until the attempts were used up
 ├── WaitTimeout           the task was not final in time; carries the task as it stood
+├── RunTimeout            the run had not ended in time; carries the run as it stood
 └── ApiError              the API answered with a problem (RFC 9457)
     ├── Unauthenticated   401: no valid key
     ├── Forbidden         403: the key lacks the scope
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from taskengine.client.models import Task
+    from taskengine.client.run_models import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,14 @@ class WaitTimeout(ClientError):
     def __init__(self, task: Task, seconds: float) -> None:
         super().__init__(f"task {task['id']} is still {task['status']} after {seconds:g} s")
         self.task = task
+
+
+class RunTimeout(ClientError):
+    """The waiting time is up; the run goes on. ``run`` is how it stood last."""
+
+    def __init__(self, run: Run, seconds: float) -> None:
+        super().__init__(f"run {run['id']} is still {run['status']} after {seconds:g} s")
+        self.run = run
 
 
 class ApiError(ClientError):

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, Literal, TypedDict
 
 Priority = Literal["low", "normal", "high", "urgent", "critical"]
-Scope = Literal["read", "write", "admin"]
 Time = datetime | str
 """A point in time to send: an aware datetime, or RFC 3339 text."""
 
@@ -59,6 +58,10 @@ class TaskOptions(TaskChanges, total=False):
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
     queue: str
+    run_on: Literal["success", "failure", "always"]
+    on_failure: Literal["fail", "continue"]
+    expansion_config: dict[str, Any]
+    input: dict[str, Any]
 
 
 class TaskSpec(TaskOptions):
@@ -122,6 +125,12 @@ class Task(TypedDict):
     group_id: str | None
     parent_id: str | None
     sequence_num: int | None
+    kind: str
+    path: str | None
+    run_on: str
+    on_failure: str
+    input: dict[str, Any] | None
+    expansion_config: dict[str, Any] | None
 
 
 class Execution(TypedDict):
@@ -237,32 +246,6 @@ class DeadLetter(TypedDict):
     error: ErrorInfo
     attempts: int
     created_at: str
-
-
-class Secret(TypedDict):
-    """A stored secret's name and times; the value is never read back."""
-
-    name: str
-    created_at: str
-    updated_at: str
-
-
-class ApiKey(TypedDict):
-    """An API key without the key itself; ``prefix`` is its first characters."""
-
-    id: str
-    name: str
-    prefix: str
-    scopes: list[Scope]
-    created_at: str
-    expires_at: str | None
-    revoked_at: str | None
-
-
-class NewApiKey(ApiKey):
-    """A new API key with the key, which is shown this once."""
-
-    key: str
 
 
 class TaskType(TypedDict):

@@ -23,9 +23,9 @@ from taskengine.client.models import (
 )
 from taskengine.client.transport import Transport
 
-_LONGEST_WAIT_SECONDS = 30.0
+LONGEST_WAIT_SECONDS = 30.0
 """Of one request. The API takes up to 60; proxies in between often cut off at that."""
-_SHORTEST_WAIT_SECONDS = 0.1
+SHORTEST_WAIT_SECONDS = 0.1
 
 
 def segment(value: str | UUID) -> str:
@@ -66,15 +66,15 @@ class Tasks:
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             started = time.monotonic()
-            left = _LONGEST_WAIT_SECONDS if end is None else max(0.0, end - started)
-            task = self.get(task_id, wait_seconds=min(left, _LONGEST_WAIT_SECONDS))
+            left = LONGEST_WAIT_SECONDS if end is None else max(0.0, end - started)
+            task = self.get(task_id, wait_seconds=min(left, LONGEST_WAIT_SECONDS))
             if task["status"] in FINAL:
                 return task
             now = time.monotonic()
             if end is not None and now >= end:
                 raise WaitTimeout(task, timeout or 0)
             # A server that cannot hold the request back answers at once: do not storm it.
-            time.sleep(max(0.0, _SHORTEST_WAIT_SECONDS - (now - started)))
+            time.sleep(max(0.0, SHORTEST_WAIT_SECONDS - (now - started)))
 
     def list(
         self,
@@ -86,6 +86,8 @@ class Tasks:
         assigned_to: str | None = None,
         priority: str | None = None,
         run_id: str | UUID | None = None,
+        parent_id: str | UUID | None = None,
+        kind: str | Sequence[str] | None = None,
         created_after: Time | None = None,
         created_before: Time | None = None,
         q: str | None = None,
@@ -93,8 +95,8 @@ class Tasks:
     ) -> Iterator[Task]:
         """Tasks that match all filters, newest first, fetched page by page as they are consumed.
 
-        Of several statuses, any counts; ``q`` searches names and descriptions; ``limit`` bounds the whole, None goes
-        on to the last.
+        Of several statuses, any counts; ``parent_id`` names an expansion; without ``kind``, tasks and expansions are
+        listed; ``q`` searches names and descriptions; ``limit`` bounds the whole, None goes on to the last.
         """
         filters = {
             "status": status,
@@ -104,8 +106,10 @@ class Tasks:
             "assigned_to": assigned_to,
             "priority": priority,
             "run_id": run_id,
-            "created_after": _time(created_after),
-            "created_before": _time(created_before),
+            "parent_id": parent_id,
+            "kind": kind,
+            "created_after": as_text(created_after),
+            "created_before": as_text(created_before),
             "q": q,
         }
         return self._http.pages("/v1/tasks", filters, limit)
@@ -170,5 +174,6 @@ def _path(task_id: str | UUID) -> str:
     return f"/v1/tasks/{segment(task_id)}"
 
 
-def _time(value: Time | None) -> str | None:
+def as_text(value: Time | None) -> str | None:
+    """A time as a query parameter."""
     return value.isoformat() if isinstance(value, datetime) else value

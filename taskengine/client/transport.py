@@ -72,20 +72,24 @@ class Transport:
         path: str,
         *,
         body: Any = None,
+        yaml: str | None = None,
         params: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
         wait_seconds: float = 0,
     ) -> Any:
         """Send a request and return the JSON of its answer, None when that is empty.
 
-        ``wait_seconds`` is how long the server may hold the request back on purpose; it is added to the timeout.
-        Raises ApiError or Unreachable.
+        ``yaml`` is text to send in place of a JSON ``body``. ``wait_seconds`` is how long the server may hold the
+        request back on purpose; it is added to the timeout. Raises ApiError or Unreachable.
         """
         headers = {}
         data = None
         if body is not None:
             data = json.dumps(body, default=_to_json, allow_nan=False).encode()
             headers["Content-Type"] = "application/json"
+        elif yaml is not None:
+            data = yaml.encode()
+            headers["Content-Type"] = "application/yaml"
         if method == "POST":
             headers["Idempotency-Key"] = idempotency_key or str(uuid4())
         response = self._send(method, path, data, params, headers, wait_seconds=wait_seconds)
@@ -105,6 +109,11 @@ class Transport:
             cursor = page.get("next_cursor")
             if cursor is None:
                 return
+
+    def text(self, path: str, params: Mapping[str, Any]) -> str:
+        """The body of a GET whose answer is text."""
+        response = self._send("GET", path, None, params, {"Accept": "*/*"})
+        return response.content.decode()
 
     def stream(self, path: str) -> Iterator[bytes]:
         """The body of a GET in chunks. Not resumed when the connection breaks half way."""

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it arrived. ``connection`` tells connections apart."""
+    """One request as it arrived. What was not said to be JSON is text. ``connection`` tells connections apart."""
 
     method: str
     path: str
@@ -93,6 +93,12 @@ class ScriptedApi:
             self._server.server_close()
 
 
+def _read(raw: bytes, media: str) -> Any:
+    if not raw:
+        return None
+    return json.loads(raw) if media == "application/json" else raw.decode()
+
+
 def _handler(api: ScriptedApi) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -107,7 +113,7 @@ def _handler(api: ScriptedApi) -> type[BaseHTTPRequestHandler]:
                     parts.path,
                     {name: values[0] for name, values in parse_qs(parts.query).items()},
                     {name.lower(): value for name, value in self.headers.items()},
-                    json.loads(raw) if raw else None,
+                    _read(raw, self.headers.get("Content-Type", "")),
                     self.client_address,
                 )
             )

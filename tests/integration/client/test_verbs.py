@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from taskengine.client import Client, WaitTimeout
-from tests.integration.client.scripted import Answer, Asked, ScriptedApi
+from taskengine.client import Client, Invalid, RunTimeout, WaitTimeout
+from tests.integration.client.scripted import Answer, Asked, ScriptedApi, problem
 
 TASK = {"id": "1", "status": "queued", "type": "echo"}
 DONE = {**TASK, "status": "completed", "result": {"message": "hi"}, "from_a_newer_server": 1}
+RUN = {"id": "1", "status": "completed", "results": {"a": 1}}
 
 Call = tuple[Callable[[Client], Any], str, str, Any]
 
@@ -27,6 +28,42 @@ POSTS: list[Call] = [
     (lambda c: c.tasks.reject("1", "bad"), "POST", "/v1/tasks/1/reject", {"reason": "bad"}),
     (lambda c: c.tasks.update("1", {"priority": "high"}), "PATCH", "/v1/tasks/1", {"priority": "high"}),
     (lambda c: c.tasks.explain("1"), "GET", "/v1/tasks/1/explain", None),
+    (lambda c: c.runs.get("1"), "GET", "/v1/runs/1", None),
+    (lambda c: c.runs.graph("1"), "GET", "/v1/runs/1/graph", None),
+    (lambda c: c.runs.pause("1"), "POST", "/v1/runs/1/pause", None),
+    (lambda c: c.runs.resume("1"), "POST", "/v1/runs/1/resume", None),
+    (lambda c: c.runs.cancel("1", "no use"), "POST", "/v1/runs/1/cancel", {"reason": "no use"}),
+    (lambda c: c.runs.retry("1"), "POST", "/v1/runs/1/retry", {}),
+    (
+        lambda c: c.runs.retry("1", start="b", overrides={"b": {"message": 2}}, outputs={"a": None}),
+        "POST",
+        "/v1/runs/1/retry",
+        {"from": "b", "overrides": {"b": {"message": 2}}, "outputs": {"a": None}},
+    ),
+    (lambda c: c.runs.signal("1", "go"), "POST", "/v1/runs/1/signal", {"signal": "go"}),
+    (
+        lambda c: c.runs.signal("1", data={"x": 1}, context={"y": 2}),
+        "POST",
+        "/v1/runs/1/signal",
+        {"data": {"x": 1}, "context": {"y": 2}},
+    ),
+    (
+        lambda c: c.run("deploy", {"branch": "x"}),
+        "POST",
+        "/v1/runs",
+        {"workflow": "deploy", "variables": {"branch": "x"}},
+    ),
+    (
+        lambda c: c.run({"name": "w", "steps": []}, context={"k": 1}),
+        "POST",
+        "/v1/runs",
+        {"definition": {"name": "w", "steps": []}, "context": {"k": 1}},
+    ),
+    (lambda c: c.workflows.put("a", {"name": "a"}), "PUT", "/v1/workflows/a", {"name": "a"}),
+    (lambda c: c.workflows.get("a"), "GET", "/v1/workflows/a", None),
+    (lambda c: c.workflows.validate({"name": "a"}), "POST", "/v1/workflows/validate", {"name": "a"}),
+    (lambda c: c.workflows.plan({"workflow": "a"}), "POST", "/v1/workflows/plan", {"workflow": "a"}),
+    (lambda c: c.workflows.schema(), "GET", "/v1/workflows/schema", None),
     (lambda c: c.executions.get("1"), "GET", "/v1/executions/1", None),
     (lambda c: c.queues.pause("integration"), "POST", "/v1/queues/integration/pause", None),
     (lambda c: c.queues.resume("integration"), "POST", "/v1/queues/integration/resume", None),
@@ -54,6 +91,12 @@ LISTS: list[tuple[Callable[[Client], Any], str]] = [
     (lambda c: c.tasks.executions("1"), "/v1/tasks/1/executions"),
     (lambda c: c.tasks.events("1"), "/v1/tasks/1/events"),
     (lambda c: c.tasks.artifacts("1"), "/v1/tasks/1/artifacts"),
+    (lambda c: c.runs.list(), "/v1/runs"),
+    (lambda c: c.runs.tasks("1"), "/v1/runs/1/tasks"),
+    (lambda c: c.runs.timeline("1"), "/v1/runs/1/timeline"),
+    (lambda c: c.runs.events("1"), "/v1/runs/1/events"),
+    (lambda c: c.workflows.list(), "/v1/workflows"),
+    (lambda c: c.workflows.versions("a"), "/v1/workflows/a/versions"),
     (lambda c: c.executions.logs("1"), "/v1/executions/1/logs"),
     (lambda c: c.executions.steps("1"), "/v1/executions/1/steps"),
     (lambda c: c.queues.list(), "/v1/queues"),
@@ -169,6 +212,51 @@ def test_waiting_ends_with_the_task_as_it_stands_when_the_time_is_up(api: Script
         client.wait("1", timeout=0.25)
     assert dict(caught.value.task) == TASK
     assert len(api.asked) <= 4, "a server that does not hold the request back is not stormed"
+
+
+def test_waiting_for_a_run_asks_again_until_it_has_ended(api: ScriptedApi, client: Client) -> None:
+    api.on("GET", "/v1/runs/1", Answer(200, RUN | {"status": "waiting"}), Answer(200, RUN))
+    assert dict(client.wait_run("1")) == RUN
+    assert [asked.query["wait"] for asked in api.asked] == ["30", "30"]
+
+
+def test_waiting_for_a_run_ends_with_it_as_it_stands_when_the_time_is_up(api: ScriptedApi, client: Client) -> None:
+    api.on("GET", "/v1/runs/1", Answer(200, RUN | {"status": "waiting"}))
+    with pytest.raises(RunTimeout, match=r"run 1 is still waiting after 0\.25 s") as caught:
+        client.wait_run("1", timeout=0.25)
+    assert caught.value.run["status"] == "waiting"
+
+
+def test_a_definition_as_text_goes_out_as_yaml_and_its_faults_name_their_lines(
+    api: ScriptedApi, client: Client
+) -> None:
+    text = "name: a\nsteps: []  # none yet\n"
+    fault = {"loc": ["body", "steps"], "msg": "is empty", "type": "too_short", "line": 2, "column": 1}
+    api.on("PUT", "/v1/workflows/a", problem(422, "invalid_definition", "no", errors=[fault]))
+    with pytest.raises(Invalid) as caught:
+        client.workflows.put("a", text)
+    assert [str(error) for error in caught.value.errors] == ["line 2: steps: is empty"]
+    assert (api.asked[0].body, api.asked[0].headers["content-type"]) == (text, "application/yaml")
+
+
+def test_text_answers_come_as_they_are(api: ScriptedApi, client: Client) -> None:
+    api.on("GET", "/v1/runs/1/graph", Answer(200, b"flowchart TD\n", {"Content-Type": "text/plain"}))
+    api.on("GET", "/v1/workflows/a", Answer(200, "näme: a".encode(), {"Content-Type": "application/yaml"}))
+    assert client.runs.mermaid("1") == "flowchart TD\n"
+    assert client.workflows.source("a", version=2) == "näme: a"
+    assert [dict(asked.query) for asked in api.asked] == [{"format": "mermaid"}, {"version": "2", "format": "yaml"}]
+
+
+def test_filters_of_runs_and_of_their_tasks_are_sent(api: ScriptedApi, client: Client) -> None:
+    for path in ("/v1/runs", "/v1/runs/1/tasks"):
+        api.on("GET", path, Answer(200, {"items": [], "next_cursor": None}))
+    since = datetime(2030, 1, 1, tzinfo=UTC)
+    assert list(client.runs.list(status="paused", workflow="w", created_after=since, limit=5)) == []
+    assert list(client.runs.tasks("1", type="echo", kind="wait", parent_id="2", limit=5)) == []
+    assert [dict(asked.query) for asked in api.asked] == [
+        {"status": "paused", "workflow": "w", "created_after": "2030-01-01T00:00:00+00:00", "limit": "5"},
+        {"type": "echo", "kind": "wait", "parent_id": "2", "limit": "5"},
+    ]
 
 
 def test_not_ready_is_an_answer_not_an_error(api: ScriptedApi, client: Client) -> None:
