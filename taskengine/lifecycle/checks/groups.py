@@ -1,0 +1,123 @@
+"""Checks the task groups of a run: keys, what groups and tasks depend on, and each task."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from taskengine.domain import graph
+from taskengine.domain.workflow import TaskGroup
+from taskengine.lifecycle.checks import names, tasks
+from taskengine.lifecycle.checks.document import Fault, Path, hint, quoted
+from taskengine.lifecycle.engine import Engine
+
+_ROOT = "task_groups"
+Node = tuple[str, str | int]
+"""In the graph. Of a group: before its first task, and after its last. Of a task: its group and its place."""
+Keys = dict[str, dict[str, int]]
+"""By group: the place of each key."""
+Edges = dict[Node, list[Node]]
+
+
+def faults(
+    engine: Engine, groups: Sequence[TaskGroup], context: Mapping[str, Any], variables: Mapping[str, Any]
+) -> Iterator[Fault]:
+    """All faults, paths from ``task_groups`` on."""
+    yield from _duplicates(groups)
+    keys: Keys = {}
+    for group in groups:
+        keys.setdefault(group.id, {key: place for place, key in reversed(list(enumerate(group.keys())))})
+    scope = names.beginning(frozenset(keys).union(*keys.values()), context, variables)
+    edges: Edges = {}
+    for place, group in enumerate(groups):
+        yield from _of_group(group, (_ROOT, place), keys, edges)
+        for number, task in enumerate(group.tasks):
+            path = (_ROOT, place, "tasks", number)
+            yield from _of_dependencies(group, number, path, keys, edges)
+            # Groups come as models: what stands in for the data is spelt as the docs spell it.
+            yield from tasks.faults(engine, task, task.model_dump(exclude_unset=True), path, scope)
+    yield from _cycle(groups, edges)
+
+
+def _duplicates(groups: Sequence[TaskGroup]) -> Iterator[Fault]:
+    first: dict[str, int] = {}
+    for place, group in enumerate(groups):
+        if (other := first.setdefault(group.id, place)) != place:
+            text = f"the id {quoted(group.id)} is used twice; {_ROOT}[{other}] has it already"
+            yield Fault((_ROOT, place, "id"), "duplicate_id", text)
+        inside: dict[str, int] = {}
+        for number, key in enumerate(group.keys()):
+            if (other := inside.setdefault(key, number)) != number:
+                text = f"the key {quoted(key)} is used twice in {group.id}; tasks[{other}] has it already"
+                yield Fault((_ROOT, place, "tasks", number, "key"), "duplicate_key", text)
+
+
+def _of_group(group: TaskGroup, path: Path, keys: Keys, edges: Edges) -> Iterator[Fault]:
+    start: Node = (group.id, "start")
+    edges.setdefault(start, [])
+    edges.setdefault((group.id, "end"), []).extend((group.id, number) for number in range(len(group.tasks)))
+    for number, name in enumerate(group.depends_on):
+        here = (*path, "depends_on", number)
+        if name == group.id:
+            yield Fault(here, "circular_dependency", f"{name} -> {name}: the group depends on itself")
+        elif name not in keys:
+            text = f"there is no group {quoted(name)}; {hint(name, keys.keys() - {group.id})}"
+            yield Fault(here, "unknown_dependency", text)
+        else:
+            edges[start].append((name, "end"))
+            if name in group.depends_on[:number]:
+                yield Fault(here, "duplicate_dependency", f"names {quoted(name)} a second time")
+
+
+def _of_dependencies(group: TaskGroup, number: int, path: Path, keys: Keys, edges: Edges) -> Iterator[Fault]:
+    node: Node = (group.id, number)
+    edges[node] = [(group.id, "start")]
+    counted = Counter(group.tasks[number].depends_on)
+    for place, name in enumerate(group.tasks[number].depends_on):
+        here = (*path, "depends_on", place)
+        target = _target(name, group, keys)
+        if target is None:
+            yield Fault(here, "unknown_dependency", _unknown(name, group, keys))
+        elif target == node:
+            yield Fault(here, "circular_dependency", f"{name} -> {name}: the task depends on itself")
+        else:
+            edges[node].append(target)
+            if counted[name] > 1 and name in group.tasks[number].depends_on[:place]:
+                yield Fault(here, "duplicate_dependency", f"names {quoted(name)} a second time")
+
+
+def _target(name: str, group: TaskGroup, keys: Keys) -> Node | None:
+    if name in keys[group.id]:
+        return (group.id, keys[group.id][name])
+    owner, _, key = name.partition(".")
+    return (owner, keys[owner][key]) if key in keys.get(owner, ()) else None
+
+
+def _unknown(name: str, group: TaskGroup, keys: Keys) -> str:
+    elsewhere = next((owner for owner, known in keys.items() if name in known), None)
+    if elsewhere is not None:
+        return f"{quoted(name)} is a task of another group; write {elsewhere}.{name}"
+    if name in keys:
+        return f"{quoted(name)} is a group; name one of its tasks as {name}.key, or let the group depend on it"
+    known = {*keys[group.id], *(f"{owner}.{key}" for owner, inside in keys.items() for key in inside)}
+    return f"there is no task {quoted(name)} in {group.id}, nor in another group; {hint(name, known)}"
+
+
+def _cycle(groups: Sequence[TaskGroup], edges: Edges) -> Iterator[Fault]:
+    try:
+        graph.order(edges)
+    except graph.Cycle as cycle:
+        keys = {group.id: group.keys() for group in groups}
+        places = {group.id: place for place, group in enumerate(groups)}
+        told: list[str] = []
+        for owner, part in cycle.nodes:
+            name = owner if isinstance(part, str) else f"{owner}.{keys[owner][part]}"
+            # A group's start and end are one thing to people.
+            if not told or told[-1] != name:
+                told.append(name)
+        owner, part = next((node for node in cycle.nodes if isinstance(node[1], int)), cycle.nodes[0])
+        place = places[owner]
+        path: Path = (_ROOT, place, "tasks", part) if isinstance(part, int) else (_ROOT, place)
+        text = f"groups and tasks wait for each other: {' -> '.join(told)}"
+        yield Fault((*path, "depends_on"), "circular_dependency", text)

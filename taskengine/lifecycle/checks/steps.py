@@ -1,0 +1,108 @@
+"""Checks what the steps of each type say: their tasks, conditions, templates, and the workflows they start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from taskengine.domain.comparisons import kind
+from taskengine.domain.workflow import TaskTemplate
+from taskengine.lifecycle.checks import names, tasks
+from taskengine.lifecycle.checks.document import Fault, StepView, field, mapping
+from taskengine.lifecycle.checks.names import UNKNOWN, Scope, spelled
+from taskengine.lifecycle.engine import Engine
+
+KnownWorkflow = Callable[[str, int | None], bool]
+"""(name, version or None for any) to whether there is such a workflow."""
+
+
+def faults(engine: Engine, step: StepView, scope: Scope, workflow: Any, known: KnownWorkflow | None) -> Iterator[Fault]:
+    """All faults of one step, those of nested ones left out. ``workflow`` is the name of the definition."""
+    here = _of_loop(step, scope)
+    match step.type:
+        case "task":
+            yield from _of_task(engine, step, here)
+        case "conditional":
+            yield from names.of_condition(step.raw.get("condition"), (*step.path, "condition"), here)
+        case "loop":
+            yield from _of_rounds(step, here)
+        case "wait":
+            yield from _of_wait(step, here)
+        case "workflow":
+            yield from _of_workflow(step, here, workflow, known)
+
+
+def _of_loop(step: StepView, scope: Scope) -> Scope:
+    around = step.inside("loop")
+    if around is None:
+        return scope
+    return scope.with_roots({"loop": _members_of_loop(around)})
+
+
+def _members_of_loop(loop: StepView) -> frozenset[str]:
+    return frozenset({"index"} if field(loop.raw, "for_each")[1] is None else {"index", "item"})
+
+
+def _of_task(engine: Engine, step: StepView, scope: Scope) -> Iterator[Fault]:
+    raw, path = step.raw.get("task"), (*step.path, "task")
+    if not isinstance(raw, dict):
+        return
+    try:
+        spec = TaskTemplate.model_validate(raw)
+    except ValidationError:
+        # The definition's model has told why.
+        return
+    yield from tasks.faults(engine, spec, raw, path, scope)
+
+
+def _of_rounds(step: StepView, scope: Scope) -> Iterator[Fault]:
+    inner = scope.with_roots({"loop": _members_of_loop(step)})
+    yield from names.of_condition(step.raw.get("condition"), (*step.path, "condition"), inner)
+    path, source = spelled(step.raw, "for_each", step.path)
+    yield from names.of_templates(source, path, scope)
+    if isinstance(source, str) and "{{" in source:
+        if not (source.strip().startswith("{{") and source.strip().endswith("}}")):
+            text = "is text around a template, which gives no list; write a path, a list, or one template alone"
+            yield Fault(path, "invalid_for_each", text)
+        return
+    if isinstance(source, str):
+        yield from names.of_path(source, path, scope)
+    value = names.value_of(source, scope, {})
+    most = field(step.raw, "max_iterations")[1]
+    most = most if isinstance(most, int) else 100
+    if value is not UNKNOWN and source is not None and not isinstance(value, list):
+        yield Fault(path, "not_an_array", f"for_each needs a list, and {source!r} is {kind(value)}")
+    elif isinstance(value, list) and len(value) > most:
+        text = f"has {len(value)} items, more than the {most} rounds that max_iterations allows; raise max_iterations"
+        yield Fault(path, "too_many_items", text)
+
+
+def _of_wait(step: StepView, scope: Scope) -> Iterator[Fault]:
+    yield from names.of_condition(step.raw.get("condition"), (*step.path, "condition"), scope)
+    yield from names.of_templates(step.raw.get("until"), (*step.path, "until"), scope)
+    message = mapping(step.raw.get("approval")).get("message")
+    yield from names.of_templates(message, (*step.path, "approval", "message"), scope)
+
+
+def _of_workflow(step: StepView, scope: Scope, workflow: Any, known: KnownWorkflow | None) -> Iterator[Fault]:
+    yield from names.of_templates(step.raw.get("variables"), (*step.path, "variables"), scope)
+    name, version = step.raw.get("workflow"), step.raw.get("version")
+    path = (*step.path, "workflow")
+    if not isinstance(name, str) or not (version is None or isinstance(version, int)):
+        return
+    if name == workflow:
+        if step.inside("conditional", "loop") is None:
+            text = f"{name!r} starts itself each time, without end; put this step into a conditional or a loop"
+            yield Fault(path, "recursive_workflow", text)
+    elif known is not None and not known(name, None):
+        yield Fault(path, "unknown_workflow", f"there is no workflow {name!r}; register it first")
+    elif known is not None and version is not None and not known(name, version):
+        yield Fault((*step.path, "version"), "unknown_workflow", f"the workflow {name!r} has no version {version}")
+
+
+def scope_of(raw: dict[str, Any], steps: list[StepView]) -> Scope:
+    """What every step of a definition may name."""
+    ids = frozenset(step.id for step in steps if step.id is not None)
+    return names.beginning(ids, mapping(raw.get("context")), mapping(raw.get("variables")))

@@ -1,0 +1,93 @@
+"""Checks a definition, or task groups, against the installed task types, before anything is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from taskengine.domain.errors import FieldError
+from taskengine.domain.task import Caller
+from taskengine.domain.workflow import TaskGroup, WorkflowSpec
+from taskengine.lifecycle.checks import groups as of_groups
+from taskengine.lifecycle.checks import order, shape, steps
+from taskengine.lifecycle.checks.document import Fault, Path, dotted, views
+from taskengine.lifecycle.checks.steps import KnownWorkflow
+from taskengine.lifecycle.engine import Engine
+
+Place = Callable[[Path], tuple[int, int]]
+"""Where a path stands in the text, as ``domain.documents.Document.place`` tells."""
+
+MAX_FAULTS = 200
+_UNBOUNDED = frozenset({"steps_too_deep", "too_many_steps"})
+
+
+@dataclass(frozen=True, slots=True)
+class DefinitionFault:
+    """One fault: ``path`` like ``steps[2].condition.operator``; line and column count from 1, None without a text."""
+
+    path: str
+    line: int | None
+    column: int | None
+    code: str
+    message: str
+    loc: Path
+
+    def as_field_error(self, *prefix: str) -> FieldError:
+        """For a problem document."""
+        return FieldError((*prefix, *self.loc), self.message, self.code, self.line, self.column)
+
+
+def check(
+    engine: Engine,
+    caller: Caller,  # noqa: ARG001 - every verb takes the caller second
+    data: Any,
+    place: Place | None = None,
+    known_workflow: KnownWorkflow | None = None,
+) -> tuple[WorkflowSpec | None, list[DefinitionFault]]:
+    """The definition, and every fault that can be found before it runs; the definition is None if there is one.
+
+    ``known_workflow`` tells whether the caller's organization has a workflow of that name, and version if one is given;
+    without it that is not asked.
+    """
+    if not isinstance(data, dict):
+        fault = Fault((), "not_an_object", "a definition is an object with name and steps")
+        return None, _located([fault], place)
+    spec, found = _read(data)
+    if not any(fault.code in _UNBOUNDED for fault in found):
+        all_steps = list(views(data))
+        found += order.faults(all_steps)
+        scope = steps.scope_of(data, all_steps)
+        for step in all_steps:
+            found += steps.faults(engine, step, scope, data.get("name"), known_workflow)
+    return (None if found else spec), _located(found, place)
+
+
+def check_groups(
+    engine: Engine,
+    caller: Caller,  # noqa: ARG001 - every verb takes the caller second
+    groups: Sequence[TaskGroup],
+    context: Mapping[str, Any],
+    variables: Mapping[str, Any] | None = None,
+) -> list[DefinitionFault]:
+    """Every fault of a run's task groups, given what else the run begins with; paths begin with ``task_groups``."""
+    return _located(of_groups.faults(engine, groups, context, variables or {}), None)
+
+
+def _read(data: dict[str, Any]) -> tuple[WorkflowSpec | None, list[Fault]]:
+    try:
+        return WorkflowSpec.model_validate(data), []
+    except ValidationError as error:
+        return None, shape.faults(error, data, WorkflowSpec)
+
+
+def _located(faults: Iterable[Fault], place: Place | None) -> list[DefinitionFault]:
+    """In the order of the text, each place and code once."""
+    first: dict[tuple[Path, str], DefinitionFault] = {}
+    for fault in faults:
+        line, column = place(fault.path) if place is not None else (None, None)
+        made = DefinitionFault(dotted(fault.path), line, column, fault.code, fault.message, fault.path)
+        first.setdefault((fault.path, fault.code), made)
+    return sorted(first.values(), key=lambda fault: (fault.line or 0, fault.column or 0))[:MAX_FAULTS]
