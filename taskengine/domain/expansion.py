@@ -4,27 +4,24 @@
     matrix   every combination, the last name fastest, less ``exclude``, plus ``include``
     custom   over an object of arrays: filtered, some combined, the others whole for every child
 
-Children are made lazily, in one fixed order: of a million there is only ever one at a time.
+This module says what a config may hold; ``children`` makes the children, ``collecting`` their one result.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from taskengine.domain import conditions, templates
+from taskengine.domain.comparisons import kind
 from taskengine.domain.conditions import Condition
-from taskengine.domain.errors import FieldError
 from taskengine.domain.wire import JsonObject, Wire, check_json, no_nul
 
 MAX_DIMENSIONS = 20
 MAX_CELLS_NAMED = 1_000
 """Entries of ``include``, and of ``exclude``."""
-MAX_IDENTIFIER = 200
 
 RESERVED = frozenset({"context", "variables", "tasks", "run", "now", "task", "secrets", "loop", "index"})
 """Names that templates have anyway, and that no mapping may hide."""
@@ -50,7 +47,7 @@ def _check_templates(value: Any) -> Any:
 
 def _check_source(value: Any) -> Any:
     if not isinstance(value, str | list):
-        raise ValueError(f"should be a path (a text) or a literal list, not {conditions.kind(value)}")
+        raise ValueError(f"should be a path (a text) or a literal list, not {kind(value)}")
     return _check_path(value)
 
 
@@ -129,7 +126,7 @@ class ExpansionConfig(Wire):
         [],
         max_length=100,
         json_schema_extra=_or_single,
-        description="Custom: one, or a list, over the child's names; a child that does not meet all of them is dropped.",
+        description="Custom: one, or a list, over the child's names; a child that misses one of them is dropped.",
     )
     validation: JsonObject | None = Field(None, description="Custom: JSON Schema that each child's item must meet.")
     identifier: Path | None = Field(
@@ -161,8 +158,8 @@ class ExpansionConfig(Wire):
             raise ValueError('type array needs array_mapping, such as {"user": "users"}')
         if self.type == "matrix" and not (self.array_mapping or self.include):
             raise ValueError('type matrix needs array_mapping, such as {"row": "rows", "col": "cols"}')
-        if len(self.array_mapping) > 1 and "item" in self.array_mapping:
-            raise ValueError("array_mapping: with several mappings, item is all of them; choose another name than item")
+        if self._hides_item():
+            raise ValueError("the name item is taken: it is all of a child's values; choose another")
         for name in {name: None for cell in self.exclude for name in cell}:
             if name not in self.array_mapping:
                 raise ValueError(f"exclude: {name} is not a name of array_mapping, and could never match")
@@ -171,6 +168,11 @@ class ExpansionConfig(Wire):
         if self.reduce is not None and self.output_format != "single":
             raise ValueError("reduce belongs to output_format single")
         return self
+
+    def _hides_item(self) -> bool:
+        if self.type == "array" and len(self.array_mapping) == 1:
+            return False
+        return any("item" in named for named in (self.array_mapping, self.field_mappings, *self.include))
 
 
 _TYPES_OF = {
@@ -194,42 +196,6 @@ class ExpansionFault(Exception):
         self.field = field
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
-    """One child to be: its place from 0, a label, what it works on, and the names its templates see."""
-
-    index: int
-    identifier: str
-    item: Any
-    names: dict[str, Any]
-
-
-Unmet = Callable[[dict[str, Any], Any, int], Sequence[FieldError]]
-"""(schema, value, at most so many) to what of the schema the value does not meet."""
-
-
 def sources(config: ExpansionConfig) -> dict[str, str | list[Any]]:
     """Where the values come from: name to path (or whole-expression template), or to the literal list."""
     return {"data": config.data} if config.type == "custom" else dict(config.array_mapping)
-
-
-def children(
-    config: ExpansionConfig,
-    values: Mapping[str, Any],
-    *,
-    names: Mapping[str, Any] | None = None,
-    unmet: Unmet | None = None,
-    start: int = 0,
-) -> Iterator[Child]:
-    """The children in order, from number ``start``, one at a time.
-
-    ``values`` holds what stands at each of :func:`sources` (MISSING or absent: nothing), ``names`` what templates and
-    conditions see besides the child's own, ``unmet`` checks ``validation``. Raises ExpansionFault, as late as the child
-    that is at fault.
-    """
-    raise NotImplementedError
-
-
-def total(config: ExpansionConfig, values: Mapping[str, Any]) -> int | None:
-    """How many children there will be; None if only making them tells. Raises ExpansionFault as ``children`` does."""
-    raise NotImplementedError
