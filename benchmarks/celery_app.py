@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from celery import Celery
 
+from benchmarks.fibonacci import fibonacci
+
 QUEUE = "bench"
 TASK = "bench.echo"
+FIBONACCI = "bench.fibonacci"
+JOIN = "bench.join"
 
 
 def echo(message: object) -> object:
     """Return the input."""
     return message
+
+
+def join(results: list[object]) -> list[object]:
+    """Return what the header of a chord returned."""
+    return results
 
 
 def _build(broker_options: dict[str, object]) -> Celery:
@@ -26,6 +35,8 @@ def _build(broker_options: dict[str, object]) -> Celery:
         broker_transport_options=broker_options,
     )
     built.task(name=TASK)(echo)
+    built.task(name=FIBONACCI)(fibonacci)
+    built.task(name=JOIN)(join)
     return built
 
 

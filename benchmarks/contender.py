@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import psutil
 
@@ -38,6 +38,7 @@ class Mode:
     name: str
 
 
+@runtime_checkable
 class Contender(Protocol):
     """One system under test. ``start`` and ``stop`` come in pairs, everything else happens in between.
 

@@ -48,8 +48,10 @@ class EngineSide:
 
     name = ENGINE
 
-    def __init__(self, servers: Servers) -> None:
+    def __init__(self, servers: Servers, environment: Mapping[str, str] | None = None) -> None:
+        """``environment`` is what the processes get beside the settings."""
         self._servers = servers
+        self._environment = environment or {}
         self._processes = Processes(servers.folder)
 
     def start(self, *, waited: bool, metered: bool) -> None:  # noqa: ARG002 - clients may wait at any time
@@ -71,7 +73,8 @@ class EngineSide:
         for process in processes(settings):
             if process.name in PARTS:
                 argv = (executable(process.argv[0]), *process.argv[1:])
-                self._processes.start(process.name, argv, {**_environment(settings), **process.environment})
+                environment = {**_environment(settings), **process.environment, **self._environment}
+                self._processes.start(process.name, argv, environment)
         until(self._ready, "taskengine is ready", 60)
 
     def _make_database(self) -> None:

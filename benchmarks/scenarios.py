@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from benchmarks.contender import BenchmarkError, Contender, payload, tree
 from benchmarks.stats import (
@@ -28,13 +29,22 @@ IDLE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much is done: tasks of a flood, single tasks one after the other."""
+    """How much is done."""
 
     flood: int
+    """Tasks posted at once."""
     singles: int
+    """Tasks one after the other."""
+    fan_outs: tuple[int, ...]
+    """Children before a join, of one measure each."""
+    expansions: tuple[int, ...]
+    """Children of one task, of one measure each."""
+    runs: int
+    """Graphs at once."""
 
 
-Scenario = Callable[[Contender, Counts], Iterator[Sample]]
+Scenario = Callable[[Any, Counts], Iterator[Sample]]
+"""Its first argument is a contender of the part's kind."""
 
 
 def floods(contender: Contender, counts: Counts) -> Iterator[Sample]:
@@ -136,6 +146,8 @@ class Part:
     run: Scenario
     waited: bool = False
     metered: bool = False
+    kind: type = Contender
+    """The protocol that a contender must speak to take part."""
 
 
 PARTS = {

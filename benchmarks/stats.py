@@ -28,6 +28,8 @@ P95 = Metric("p95", "ms", False)
 P99 = Metric("p99", "ms", False)
 MEMORY = Metric("memory", "MB", False)
 PROCESSES = Metric("processes", "number", False)
+SECONDS = Metric("first call to known end", "s", False)
+CHILDREN = Metric("children ended", "tasks/s", True)
 
 
 @dataclass(frozen=True, slots=True)
