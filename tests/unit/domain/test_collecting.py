@@ -121,7 +121,7 @@ def test_results_are_merged_by_strategy(strategy: str, results: list[Any], merge
 
 
 OBJECTS = st.recursive(
-    st.integers() | st.lists(st.integers(), max_size=3),
+    st.integers(-9, 9) | st.lists(st.integers(-9, 9), max_size=3),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
     max_leaves=8,
 )
