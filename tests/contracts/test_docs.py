@@ -15,9 +15,11 @@ import pytest
 from config.processes import KINDS
 from docs import error_codes, generate
 from docs.generate import FOLDER
+from taskengine.domain import documents
 from taskengine.domain.task import Caller, TaskSpec
 from taskengine.domain.workflow import RunSpec
 from taskengine.lifecycle import recover
+from taskengine.lifecycle.definitions import check, check_groups
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import prepare
 from taskengine.store import tables
@@ -25,6 +27,7 @@ from tests.documents import ROOT, anchors, blocks, links, name_of, pages
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
+WORKFLOWS = sorted((ROOT / "examples" / "workflows").iterdir())
 RUN = "task_groups.json"
 """The example that is a run."""
 
@@ -196,13 +199,23 @@ def test_an_example_is_a_valid_batch_or_task(path: Path, engine: Engine, caller:
     assert len(prepared) == len(specs) > 0
 
 
-def test_an_example_is_a_valid_run() -> None:
-    RunSpec.model_validate_json((ROOT / "examples" / RUN).read_text())
+def test_an_example_is_a_valid_run(engine: Engine, caller: Caller) -> None:
+    run = RunSpec.model_validate_json((ROOT / "examples" / RUN).read_text())
+    assert run.task_groups is not None
+    assert check_groups(engine, caller, run.task_groups, run.context) == []
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=name_of)
+def test_an_example_is_a_valid_workflow(path: Path, engine: Engine, caller: Caller) -> None:
+    document = documents.parse(path.read_text())
+    spec, faults = check(engine, caller, document.data, document.place)
+    assert faults == []
+    assert spec is not None
 
 
 def test_every_example_is_listed_and_submitted() -> None:
     page = (ROOT / "examples" / "README.md").read_text()
-    for path in [*EXAMPLES, *(ROOT / "examples" / "workflows").iterdir()]:
+    for path in EXAMPLES + WORKFLOWS:
         name = path.relative_to(ROOT / "examples")
         assert f"[{name}]({name})" in page
 
