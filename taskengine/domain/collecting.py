@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from taskengine.domain import templates
 from taskengine.domain.cleaning import clean_json
-from taskengine.domain.expansion_config import ExpansionConfig, ExpansionFault
+from taskengine.domain.expansion import ExpansionConfig, ExpansionFault
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,295 +1,201 @@
 """Expansion: one task becomes many children, over arrays, a matrix, or custom rules.
 
-The children are made lazily and in one fixed order: of a million there is only ever one at a time. What a config may
-hold is said in ``expansion_config``, whose names are here as well; how results become one, in ``collecting``.
+    array    the mappings side by side, one child for each place
+    matrix   every combination, the last name fastest, less ``exclude``, plus ``include``
+    custom   over an object of arrays: filtered, some combined, the others whole for every child
+
+This module says what a config may hold; ``children`` makes the children, ``collecting`` their one result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import re
+from typing import Annotated, Any, Literal
 
-from taskengine.domain import matrix, templates
-from taskengine.domain.cleaning import clean_json
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from taskengine.domain import conditions, templates
 from taskengine.domain.comparisons import kind
-from taskengine.domain.conditions import MISSING, ConditionFault, compare, evaluate, find, lookup, parse_filter
-from taskengine.domain.errors import FieldError
-from taskengine.domain.expansion_config import RESERVED, ExpansionConfig, ExpansionFault, sources
-from taskengine.domain.templates import TemplateFault
+from taskengine.domain.conditions import Condition
+from taskengine.domain.wire import JsonObject, Wire, check_json, no_nul
 
-__all__ = ["Child", "ExpansionConfig", "ExpansionFault", "Unmet", "children", "sources", "total"]
+MAX_DIMENSIONS = 20
+MAX_CELLS_NAMED = 1_000
+"""Entries of ``include``, and of ``exclude``."""
 
-MAX_IDENTIFIER = 200
+RESERVED = frozenset({"context", "variables", "tasks", "run", "now", "task", "secrets", "loop", "index"})
+"""Names that templates have anyway, and that no mapping may hide."""
 
-_IDENTIFYING = ("id", "key", "name", "identifier")
-_SHOWN_FAULTS = 5
-_SHOWN_NAMES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """One child to be: its place from 0, a label, what it works on, and the names its templates see."""
-
-    index: int
-    identifier: str
-    item: Any
-    names: dict[str, Any]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII)
+_PATH = re.compile(r"[^.{}\0]+(\.[^.{}\0]+)*")
+_LONGEST_TEXT = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """What tells one child from the others. ``fields`` become its names, ``label`` its identifier by default."""
-
-    item: Any
-    fields: dict[str, Any]
-    label: str | None
-
-
-Unmet = Callable[[dict[str, Any], Any, int], Sequence[FieldError]]
-"""(schema, value, at most so many) to where the value does not meet the schema."""
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("should be a name of letters, digits and _, such as templates can use")
+    if name in RESERVED:
+        raise ValueError(f"the name {name} is taken: templates have it anyway; choose another")
+    return name
 
 
-def children(
-    config: ExpansionConfig,
-    values: Mapping[str, Any],
-    *,
-    names: Mapping[str, Any] | None = None,
-    unmet: Unmet | None = None,
-    start: int = 0,
-) -> Iterator[Child]:
-    """The children in order, from number ``start``, one at a time.
-
-    ``values`` holds what stands at each of ``sources`` (absent or MISSING: nothing), ``names`` what templates
-    and conditions see besides the child's own names, ``unmet`` checks ``validation`` and must be given if there is one.
-    Raises ExpansionFault, for a fault of a single child not before its turn.
-    """
-    around = dict(names or {})
-    match config.type:
-        case "array":
-            drafts = _array(config, values, start)
-        case "matrix":
-            drafts = _matrix(config, values, start)
-        case "custom":
-            drafts = _custom(config, values, around, start)
-    for index, draft in enumerate(drafts, start):
-        own = _names(draft, index)
-        if config.validation is not None:
-            _validate(config.validation, index, draft.item, unmet)
-        yield Child(index, _identifier(config.identifier, draft, index, own, around), draft.item, own)
-
-
-def total(config: ExpansionConfig, values: Mapping[str, Any], *, names: Mapping[str, Any] | None = None) -> int | None:
-    """How many children there will be; None if only making them tells. Raises ExpansionFault as ``children`` does."""
-    match config.type:
-        case "array":
-            return _common_length(_arrays(config, values))
-        case "matrix":
-            return None if config.include or config.exclude else matrix.size(_arrays(config, values))
-        case "custom":
-            data = _data(config, values, names or {})
-            return None if config.conditions else matrix.size({name: data[name] for name in _combine(config)})
-
-
-def _array(config: ExpansionConfig, values: Mapping[str, Any], start: int) -> Iterator[_Draft]:
-    arrays = _arrays(config, values)
-    only = next(iter(arrays.values())) if len(arrays) == 1 else None
-    for place in range(start, _common_length(arrays)):
-        fields = {name: array[place] for name, array in arrays.items()}
-        item = fields if only is None else only[place]
-        yield _Draft(item, fields, _label(item))
-
-
-def _matrix(config: ExpansionConfig, values: Mapping[str, Any], start: int) -> Iterator[_Draft]:
-    dimensions = _arrays(config, values)
-    labels = _Labels(dimensions, config.include)
-    for cell in matrix.cells(dimensions, config.include, config.exclude, start):
-        yield _Draft(cell.values, cell.values, labels.of(cell))
-
-
-def _custom(
-    config: ExpansionConfig, values: Mapping[str, Any], around: Mapping[str, Any], start: int
-) -> Iterator[_Draft]:
-    data = _data(config, values, around)
-    combined = {name: data[name] for name in _combine(config)}
-    labels = _Labels(combined)
-    hidden = RESERVED | {"item"}
-    # Conditions decide which number a child has: with them, those before it have to be made too.
-    index = 0 if config.conditions else start
-    for cell in matrix.cells(combined, start=index):
-        item = data | cell.values
-        fields = {name: value for name, value in item.items() if name not in hidden}
-        draft = _Draft(item, fields, labels.of(cell))
-        if config.field_mappings:
-            mapped = _mapped(config.field_mappings, draft, index, around)
-            draft = _Draft(mapped, fields | mapped, draft.label)
-        if _is_kept(config, draft, index, around):
-            if index >= start:
-                yield draft
-            index += 1
-
-
-def _names(draft: _Draft, index: int) -> dict[str, Any]:
-    return {**draft.fields, "item": draft.item, "index": index}
-
-
-def _mapped(mappings: Mapping[str, Any], draft: _Draft, index: int, around: Mapping[str, Any]) -> dict[str, Any]:
-    names = {**around, **_names(draft, index)}
-    mapped = {}
-    for field, template in mappings.items():
-        try:
-            mapped[field] = clean_json(templates.render(template, names))
-        except TemplateFault as fault:
-            raise ExpansionFault("template_error", f"child {index}: {fault}", f"field_mappings.{field}") from None
-    return mapped
-
-
-def _is_kept(config: ExpansionConfig, draft: _Draft, index: int, around: Mapping[str, Any]) -> bool:
-    names = {**around, **_names(draft, index)}
-    for number, condition in enumerate(config.conditions):
-        try:
-            if not evaluate(condition, lambda path: lookup(names, path), lambda value: templates.render(value, names)):
-                return False
-        except (ConditionFault, TemplateFault) as fault:
-            raise ExpansionFault("condition_error", f"child {index}: {fault}", f"conditions.{number}") from None
-    return True
-
-
-def _validate(schema: dict[str, Any], index: int, item: Any, unmet: Unmet | None) -> None:
-    if unmet is None:
-        raise TypeError("children of a config with validation need unmet, which checks it")
-    if faults := unmet(schema, item, _SHOWN_FAULTS):
-        places = ("item." + ".".join(map(str, fault.loc)) if fault.loc else "item" for fault in faults)
-        text = "; ".join(f"{place}: {fault.msg}" for place, fault in zip(places, faults, strict=True))
-        raise ExpansionFault("invalid_child", f"child {index} does not meet the schema: {text}", "validation")
-
-
-def _arrays(config: ExpansionConfig, values: Mapping[str, Any]) -> dict[str, list[Any]]:
-    arrays = {}
-    for name, source in config.array_mapping.items():
-        value = values.get(name, source if isinstance(source, list) else MISSING)
-        arrays[name] = _as_array(value, name, source, f"array_mapping.{name}")
-    return arrays
-
-
-def _as_array(value: Any, name: str, source: Any, field: str) -> list[Any]:
-    where = "the literal value" if isinstance(source, list) else repr(source)
-    if value is MISSING:
-        raise ExpansionFault("nothing_found", f"{name} needs an array, and there is nothing at {where}", field)
-    if not isinstance(value, list):
-        raise ExpansionFault("not_an_array", f"{name} needs an array, and {where} is {kind(value)}", field)
+def _check_templates(value: Any) -> Any:
+    if faults := templates.check(check_json(value)):
+        raise ValueError(f"is a faulty template: {faults[0]}")
     return value
 
 
-def _common_length(arrays: Mapping[str, list[Any]]) -> int:
-    (first, *others) = arrays
-    for name in others:
-        if len(arrays[name]) != len(arrays[first]):
-            raise ExpansionFault(
-                "unequal_lengths",
-                f"arrays side by side must be of one length, and {first} has {len(arrays[first])} values, "
-                f"{name} has {len(arrays[name])}; for every combination use type matrix",
-                f"array_mapping.{name}",
-            )
-    return len(arrays[first])
+def _check_source(value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise ValueError(f"should be a path (a text) or a literal list, not {kind(value)}")
+    return _check_path(value)
 
 
-def _combine(config: ExpansionConfig) -> list[str]:
-    return config.transform_rules.combine
+def _check_path(value: Any) -> Any:
+    if isinstance(value, str) and "{{" not in value and not (len(value) <= _LONGEST_TEXT and _PATH.fullmatch(value)):
+        raise ValueError("should be a path, names joined by dots, such as tasks.fetch.result.rows")
+    return _check_templates(value)
 
 
-def _data(config: ExpansionConfig, values: Mapping[str, Any], around: Mapping[str, Any]) -> dict[str, Any]:
-    """The object of a custom expansion, its arrays filtered; what ``combine`` names are arrays."""
-    data = values.get("data", MISSING)
-    if data is MISSING:
-        raise ExpansionFault(
-            "nothing_found", f"needs an object of arrays, and there is nothing at {config.data!r}", "data"
-        )
-    if not isinstance(data, dict):
-        text = f"needs an object of arrays, and {config.data!r} is {kind(data)}"
-        raise ExpansionFault("not_an_object", text, "data")
-    filtered = dict(data)
-    for name, rule in config.transform_rules.filter.items():
-        field = f"transform_rules.filter.{name}"
-        filtered[name] = _filter(name, _array_in(data, name, config.data, field), rule, field, around)
-    for name in _combine(config):
-        filtered[name] = _array_in(filtered, name, config.data, "transform_rules.combine")
-    return filtered
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, dict | Condition) else value
 
 
-def _array_in(data: Mapping[str, Any], name: str, path: str, field: str) -> list[Any]:
-    if name not in data:
-        known = ", ".join(list(data)[:_SHOWN_NAMES]) or "no names"
-        raise ExpansionFault("unknown_name", f"{path!r} does not hold {name!r}; it holds {known}", field)
-    return _as_array(data[name], name, f"{path}.{name}", field)
+def _or_single(schema: dict[str, Any]) -> None:
+    """Let the JSON Schema of a list take a single item as well."""
+    listed = {name: schema.pop(name) for name in ("type", "items", "maxItems")}
+    schema["anyOf"] = [listed["items"], listed]
 
 
-def _filter(name: str, values: list[Any], rule: Any, field: str, around: Mapping[str, Any]) -> list[Any]:
-    try:
-        operator, expected = parse_filter(templates.render(rule, around))
-        return [value for place, value in enumerate(values) if compare(operator, value, expected, f"{name}.{place}")]
-    except (ConditionFault, TemplateFault, ValueError) as fault:
-        raise ExpansionFault("condition_error", str(fault), field) from None
+MappedName = Annotated[str, AfterValidator(_check_name)]
+Source = Annotated[str | list[Any], BeforeValidator(_check_source)]
+Path = Annotated[str, AfterValidator(_check_path)]
+Cell = Annotated[dict[MappedName, Any], Field(min_length=1, max_length=100), AfterValidator(check_json)]
+Cells = Annotated[list[Cell], Field(max_length=MAX_CELLS_NAMED)]
+DataName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(no_nul)]
 
 
-def _label(value: Any) -> str | None:
-    """A value as a label: a scalar as text, an object by the first field that identifies it; None if nothing does."""
-    if isinstance(value, dict):
-        return next((text for name in _IDENTIFYING if (text := _scalar(value.get(name)))), None)
-    return "null" if value is None else _scalar(value) or None
+class TransformRules(Wire):
+    """What a custom expansion does with the arrays of its data."""
+
+    combine: list[DataName] = Field(
+        [], max_length=MAX_DIMENSIONS, description="Arrays to cross; the last varies fastest. None: one child."
+    )
+    filter: dict[DataName, Any] = Field(
+        {}, max_length=100, description='Which values of an array stay: `">2021"`, `"!=EU"`, or {operator, value}.'
+    )
+
+    @field_validator("combine")
+    @classmethod
+    def _once_each(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"names {name} twice")
+            if name in RESERVED or name == "item":
+                raise ValueError(f"the name {name} is taken: templates have it anyway; choose another")
+        return names
+
+    @field_validator("filter")
+    @classmethod
+    def _readable(cls, rules: dict[str, Any]) -> dict[str, Any]:
+        for name, rule in rules.items():
+            try:
+                conditions.parse_filter(rule)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return rules
 
 
-def _scalar(value: Any) -> str | None:
-    if value is None or isinstance(value, dict | list):
-        return None
-    return str(value).lower() if isinstance(value, bool) else str(value)
+class ExpansionConfig(Wire):
+    """How a task becomes many, and how their results become one."""
+
+    type: Literal["array", "matrix", "custom"]
+    array_mapping: dict[MappedName, Source] = Field(
+        {},
+        max_length=MAX_DIMENSIONS,
+        description="Name to array: path into the task's input, the context or an upstream result, or a literal list.",
+    )
+    include: Cells = Field([], description="Matrix: keys to add to cells, or cells to add, as in GitHub Actions.")
+    exclude: Cells = Field([], description="Matrix: cells that match all keys of an entry are left out.")
+    data: Path = Field("data", description="Custom: path of the object that holds the arrays.")
+    transform_rules: TransformRules = TransformRules()
+    field_mappings: dict[MappedName, Annotated[Any, AfterValidator(_check_templates)]] = Field(
+        {}, max_length=100, description="Custom: the child's fields, each a template over the names it sees."
+    )
+    conditions: Annotated[list[Condition], BeforeValidator(_listed)] = Field(
+        [],
+        max_length=100,
+        json_schema_extra=_or_single,
+        description="Custom: one, or a list, over the child's names; a child that misses one of them is dropped.",
+    )
+    validation: JsonObject | None = Field(None, description="Custom: JSON Schema that each child's item must meet.")
+    identifier: Path | None = Field(
+        None, max_length=_LONGEST_TEXT, description="Path below the child's names or item, or a template."
+    )
+    output_format: Literal["separate", "merge", "single"] = "separate"
+    merge_strategy: Literal["deep", "shallow", "concat"] = "deep"
+    reduce: Annotated[Any, AfterValidator(_check_templates)] = Field(
+        None, description="With `single`: template of the result, over results, items, summary and aggregates."
+    )
+    max_parallel: int | None = Field(None, ge=1, description="So many children at once; without it, all.")
+    fail_fast: bool = Field(False, description="Stop the other children once too many have failed.")
+    tolerated_failure_percentage: float = Field(0, ge=0, le=100, description="More than this, and the task fails.")
+
+    @field_validator(
+        "array_mapping", "include", "exclude", "transform_rules", "field_mappings", "conditions", "validation"
+    )
+    @classmethod
+    def _of_this_type(cls, value: Any, info: ValidationInfo) -> Any:
+        assert info.field_name is not None
+        needed = _TYPES_OF[info.field_name]
+        if value and value != TransformRules() and info.data.get("type", needed[0]) not in needed:
+            raise ValueError(f"belongs to type {' or '.join(needed)}, not to {info.data['type']}")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> ExpansionConfig:
+        if self.type == "array" and not self.array_mapping:
+            raise ValueError('type array needs array_mapping, such as {"user": "users"}')
+        if self.type == "matrix" and not (self.array_mapping or self.include):
+            raise ValueError('type matrix needs array_mapping, such as {"row": "rows", "col": "cols"}')
+        if self._hides_item():
+            raise ValueError("the name item is taken: it is all of a child's values; choose another")
+        for name in {name: None for cell in self.exclude for name in cell}:
+            if name not in self.array_mapping:
+                raise ValueError(f"exclude: {name} is not a name of array_mapping, and could never match")
+        if self.data != "data" and self.type != "custom":
+            raise ValueError(f"data belongs to type custom, not to {self.type}")
+        if self.reduce is not None and self.output_format != "single":
+            raise ValueError("reduce belongs to output_format single")
+        return self
+
+    def _hides_item(self) -> bool:
+        if self.type == "array" and len(self.array_mapping) == 1:
+            return False
+        return any("item" in named for named in (self.array_mapping, self.field_mappings, *self.include))
 
 
-class _Labels:
-    """Labels of cells: the labels of their values, joined so that no two combinations of them look alike."""
-
-    def __init__(self, dimensions: matrix.Dimensions, include: matrix.Entries = ()) -> None:
-        self._dimensions = dimensions
-        self._joint = ""
-        for name in list(dimensions)[:-1]:
-            widths = {len(_part(value, place)) for place, value in enumerate(dimensions[name])}
-            widths |= {len(_part(entry[name], 0)) for entry in include if name in entry}
-            if len(widths) > 1:
-                self._joint = "-"
-
-    def of(self, cell: matrix.Cell) -> str | None:
-        """None for a cell of no values."""
-        values, places = cell.values, cell.positions
-        if places is None:
-            joint = self._joint if values.keys() == self._dimensions.keys() else "-"
-            ordered = {name: values[name] for name in self._dimensions if name in values} | values
-            return joint.join(_part(value, 0) for value in ordered.values())
-        return (
-            self._joint.join(_part(values[name], place) for name, place in zip(self._dimensions, places, strict=True))
-            or None
-        )
+_TYPES_OF = {
+    "array_mapping": ("array", "matrix"),
+    "include": ("matrix",),
+    "exclude": ("matrix",),
+    "transform_rules": ("custom",),
+    "field_mappings": ("custom",),
+    "conditions": ("custom",),
+    "validation": ("custom",),
+}
 
 
-def _part(value: Any, place: int) -> str:
-    return _label(value) or str(place)
+class ExpansionFault(Exception):
+    """The values do not fit the config. ``code`` is for machines; ``field`` is the place in the config, with dots."""
+
+    def __init__(self, code: str, message: str, field: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.field = field
 
 
-def _identifier(
-    wanted: str | None, draft: _Draft, index: int, own: Mapping[str, Any], around: Mapping[str, Any]
-) -> str:
-    if wanted is None:
-        text = draft.label
-    elif "{{" in wanted:
-        try:
-            text = _scalar(clean_json(templates.render(wanted, {**around, **own})))
-        except TemplateFault as fault:
-            raise ExpansionFault("template_error", f"child {index}: {fault}", "identifier") from None
-    else:
-        found = find(own, wanted)
-        found = find(draft.item, wanted) if found is MISSING else found
-        if found is MISSING or isinstance(found, dict | list):
-            what = "nothing" if found is MISSING else kind(found)
-            text = f"child {index} has {what} at {wanted!r}; an identifier is a text or a number"
-            raise ExpansionFault("no_identifier", text, "identifier")
-        text = _scalar(found)
-    return (text or str(index))[:MAX_IDENTIFIER]
+def sources(config: ExpansionConfig) -> dict[str, str | list[Any]]:
+    """Where the values come from: name to path (or whole-expression template), or to the literal list."""
+    return {"data": config.data} if config.type == "custom" else dict(config.array_mapping)

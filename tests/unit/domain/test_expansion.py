@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from taskengine.domain import matrix
+from taskengine.domain.children import Child, children, total
 from taskengine.domain.comparisons import same
 from taskengine.domain.conditions import MISSING
 from taskengine.domain.errors import FieldError
-from taskengine.domain.expansion import Child, ExpansionConfig, ExpansionFault, children, sources, total
+from taskengine.domain.expansion import ExpansionConfig, ExpansionFault, sources
 
 USERS = [
     {"id": 1, "name": "Alice", "role": "admin"},
