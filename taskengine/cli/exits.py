@@ -17,12 +17,13 @@ class Exit(IntEnum):
         return member
 
     ok = 0, "done"
-    failed = 1, "a task did not complete, or doctor found a fault"
+    failed = 1, "a task or run did not complete, or doctor found a fault"
     usage = 2, "the command line or a setting is wrong"
     not_found = 3, "there is no such thing"
     refused = 4, "refused: wrong input (400, 422), or it does not fit the present state (409)"
     denied = 5, "no valid API key, or it lacks the scope"
     unreachable = 6, "the API or a service that it needs cannot be reached"
+    cancelled = 7, "the run was cancelled"
     timeout = 124, "the waiting time was up"
     interrupted = 130, "interrupted with Ctrl-C"
 

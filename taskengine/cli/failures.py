@@ -14,17 +14,18 @@ from taskengine.cli.exits import Exit
 from taskengine.domain.errors import EngineError
 
 if TYPE_CHECKING:
-    from taskengine.client import ApiError
+    from taskengine.client import ApiError, FieldError
 
 _ADVICE = "Find out more: taskengine doctor"
 _NEXT_BY_CODE = {
-    "invalid_transition": "See how it stands: taskengine tasks show ID",
+    "invalid_transition": "See how it stands: taskengine tasks show ID, taskengine runs show ID",
+    "invalid_definition": "Mend that; check it again with: taskengine workflows validate FILE",
     "idempotency_conflict": "Use another --idempotency-key, or send what was sent the first time.",
 }
 _NEXT_BY_STATUS = {
     401: "Pass --api-key, set TASKENGINE_API_KEY, or run where `taskengine up` keeps its data (TASKENGINE_HOME).",
     403: "Make a key with that scope: taskengine keys create NAME --scope admin",
-    404: "Look for it: taskengine tasks list, taskengine queues list, taskengine types",
+    404: "Look for it: taskengine tasks list, runs list, workflows list, queues list, types",
 }
 
 
@@ -99,13 +100,18 @@ def _refusal(error: ApiError) -> Failure:
         later = error.status == 429 or error.status >= 500
         advice = _ADVICE if later else "Mend that and send it again."
     lines = [error.detail, *(f"  {fault}" for fault in error.errors)]
-    errors = [{"loc": list(fault.loc), "msg": fault.msg, "type": fault.type} for fault in error.errors]
+    errors = [_fault(fault) for fault in error.errors]
     return Failure(
         exits.get(error.status, fallback),
         "\n".join(lines),
         advice,
         {"code": error.code, "status": error.status, "errors": errors, **error.extra},
     )
+
+
+def _fault(fault: FieldError) -> dict[str, Any]:
+    record = {"loc": list(fault.loc), "msg": fault.msg, "type": fault.type}
+    return record if fault.line is None else record | {"line": fault.line, "column": fault.column}
 
 
 def _report(failure: Failure, json_output: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from taskengine.cli import administration, doctor, exits, operate, queues, submit, tasks
+from taskengine.cli import administration, doctor, exits, operate, queues, run, runs, submit, tasks, workflows
 from taskengine.cli.options import group
 
 _HELP = f"""Durable tasks on Celery, with Postgres as the record.
@@ -25,6 +25,9 @@ def build() -> typer.Typer:
     operate.register(app)
     submit.register(app)
     tasks.register(app)
+    run.register(app)
+    runs.register(app)
+    workflows.register(app)
     queues.register(app)
     administration.register(app)
     doctor.register(app)

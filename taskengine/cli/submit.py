@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from taskengine.cli import follow, output
 from taskengine.cli.options import Options, command
+from taskengine.cli.values import parse_json, parse_object, read_text
 
 if TYPE_CHECKING:
     from taskengine.client import Client, Task, TaskOptions
@@ -160,33 +159,15 @@ def _finish(options: Options, tasks: list[Task], *, single: bool) -> None:
 
 
 def _config(text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
-    value = _read_json(text, "--config", inline=True)
-    if not isinstance(value, dict):
-        raise typer.BadParameter('--config: should be a JSON object, such as {"message": "hello"}')
-    return value
+    """JSON from stdin (``-``), from a file (``@path``), or the text itself."""
+    if text is not None and (text == "-" or text.startswith("@")):
+        text = read_text(text.removeprefix("@"), "--config")
+    return parse_object(text, "--config")
 
 
 def _batch(path: str) -> list[Any]:
-    value = _read_json(path, "--file", inline=False)
+    value = parse_json(read_text(path, "--file"), "--file")
     tasks = value.get("tasks") if isinstance(value, dict) else value
     if not isinstance(tasks, list):
         raise typer.BadParameter('--file: should hold a JSON list of tasks, or {"tasks": [...]}')
     return tasks
-
-
-def _read_json(source: str, option: str, *, inline: bool) -> Any:
-    """JSON from stdin (``-``), from a file (``@path`` where JSON may stand inline), or the text itself."""
-    try:
-        if source == "-":
-            text = sys.stdin.read()
-        elif not inline or source.startswith("@"):
-            text = Path(source.removeprefix("@") if inline else source).read_text(encoding="utf-8")
-        else:
-            text = source
-        return json.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{option}: cannot read {source}: {error}") from None
-    except json.JSONDecodeError as error:
-        raise typer.BadParameter(f"{option}: is no JSON: {error}") from None

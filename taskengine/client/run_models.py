@@ -146,7 +146,7 @@ class Workflow(WorkflowSummary):
 class DefinitionFault(TypedDict):
     """One fault of a definition; ``line`` and ``column`` count from 1."""
 
-    path: list[str | int]
+    path: str
     line: int | None
     column: int | None
     code: str

@@ -95,6 +95,108 @@ EXPLANATION = {
     "position": 3,
     "expected_start": None,
 }
+RUN_ID = "019838a0-0000-7000-8000-00000000000a"
+NODES = [
+    {
+        "id": ID,
+        "key": "tests",
+        "path": "tests",
+        "name": "tests",
+        "kind": "parallel",
+        "type": "parallel",
+        "status": "completed",
+        "parent": None,
+        "children": None,
+    },
+    {
+        "id": OTHER_ID,
+        "key": "unit",
+        "path": "tests.unit",
+        "name": "unit",
+        "kind": "expansion",
+        "type": "echo",
+        "status": "completed",
+        "parent": ID,
+        "children": {"total": 2, "completed": 2},
+    },
+]
+GRAPH = {
+    "run_id": RUN_ID,
+    "status": "completed",
+    "nodes": NODES,
+    "edges": [{"from": ID, "to": OTHER_ID, "run_on": "success"}],
+}
+SPAN = {
+    "task_id": OTHER_ID,
+    "key": "unit",
+    "path": "tests.unit",
+    "name": "unit",
+    "kind": "expansion",
+    "status": "completed",
+    "parent": ID,
+    "started_at": "2026-11-21T10:00:00+00:00",
+    "ended_at": "2026-11-21T10:00:01.500000+00:00",
+    "attempts": [
+        {
+            "attempt": 1,
+            "status": "succeeded",
+            "started_at": "2026-11-21T10:00:00+00:00",
+            "ended_at": "2026-11-21T10:00:01.500000+00:00",
+            "worker": "integration@host",
+        }
+    ],
+}
+RUN_EVENT = {
+    "id": 1,
+    "run_id": RUN_ID,
+    "task_id": None,
+    "type": "run.started",
+    "from_status": "pending",
+    "to_status": "running",
+    "attempt": 0,
+    "data": None,
+    "created_at": "2026-11-21T10:00:00+00:00",
+}
+WORKFLOW = {
+    "name": "hello",
+    "version": 2,
+    "description": "Says hello.",
+    "created_by": "ci",
+    "created_at": "2026-11-21T10:00:00+00:00",
+}
+PLAN = {
+    "order": ["a", "b", "c"],
+    "layers": [["a"], ["b", "c"]],
+    "critical_path": ["a", "c"],
+    "expected_seconds": 2.5,
+    "steps": 3,
+}
+
+
+def run(status: str = "completed", **fields: Any) -> dict[str, Any]:
+    return {
+        "id": RUN_ID,
+        "name": "hello",
+        "workflow": None,
+        "version": None,
+        "status": status,
+        "variables": {},
+        "context": {"customer": 42},
+        "progress": {"total": 2, "completed": 2},
+        "results": {"unit": [1, 2]} if status == "completed" else {},
+        "partial_results": None if status == "completed" else {},
+        "groups": [],
+        "error": None,
+        "timeout_seconds": None,
+        "parent_task_id": None,
+        "cancel_reason": None,
+        "created_by": "ci",
+        "created_at": "2026-11-21T10:00:00+00:00",
+        "started_at": "2026-11-21T10:00:00+00:00",
+        "updated_at": "2026-11-21T10:00:02+00:00",
+        "completed_at": None,
+        **fields,
+    }
 
 
 def page(*items: Any) -> Answer:
@@ -126,3 +228,24 @@ def lay_out_everything(api: ScriptedApi) -> None:
     api.on("PUT", "/v1/secrets/crm_token", Answer(200, SECRET))
     api.on("DELETE", "/v1/secrets/crm_token", Answer(204))
     api.on("GET", "/v1/task-types", page(TYPE))
+    lay_out_runs(api)
+
+
+def lay_out_runs(api: ScriptedApi) -> None:
+    """The routes of runs and workflows."""
+    api.on("POST", "/v1/runs", Answer(201, run("running")))
+    api.on("GET", "/v1/runs", page(run(), run("failed")))
+    api.on("GET", f"/v1/runs/{RUN_ID}", Answer(200, run()))
+    api.on("GET", f"/v1/runs/{RUN_ID}/graph", Answer(200, GRAPH))
+    api.on("GET", f"/v1/runs/{RUN_ID}/timeline", page(SPAN))
+    api.on("GET", f"/v1/runs/{RUN_ID}/events", page(RUN_EVENT))
+    api.on("GET", f"/v1/runs/{RUN_ID}/tasks", page(task("completed", kind="task")))
+    for verb in ("pause", "resume", "cancel", "retry", "signal"):
+        api.on("POST", f"/v1/runs/{RUN_ID}/{verb}", Answer(200, run("running")))
+    api.on("PUT", "/v1/workflows/hello", Answer(201, WORKFLOW | {"definition": {"name": "hello"}}))
+    api.on("GET", "/v1/workflows", page(WORKFLOW))
+    api.on("GET", "/v1/workflows/hello", Answer(200, b"name: hello  # kept\n"))
+    api.on("GET", "/v1/workflows/hello/versions", page(WORKFLOW, WORKFLOW | {"version": 1}))
+    api.on("POST", "/v1/workflows/validate", Answer(200, {"valid": True, "errors": []}))
+    api.on("POST", "/v1/workflows/plan", Answer(200, PLAN))
+    api.on("GET", "/v1/workflows/schema", Answer(200, {"title": "Workflow"}))
