@@ -63,8 +63,12 @@ def of_templates(value: Any, path: Path, scope: Scope) -> Iterator[Fault]:
     for here, text in strings(value, path):
         for fault in templates.check(text):
             yield Fault(here, "template_syntax", f"is no template: {fault}")
-        for name in sorted(templates.roots_and_paths(text)):
-            yield from _of_name(name, here, scope)
+        used = sorted(templates.roots_and_paths(text))
+        # Of ``tasks.my-step.result`` the template makes two names; told once is enough.
+        rest = {part for name in used for part in (_dashed(name, scope) or "").split("-")[1:]}
+        for name in used:
+            if name[0] not in rest:
+                yield from _of_name(name, here, scope)
 
 
 def of_condition(condition: Any, path: Path, scope: Scope) -> Iterator[Fault]:
@@ -96,20 +100,27 @@ def _of_name(name: tuple[str, ...], path: Path, scope: Scope) -> Iterator[Fault]
         return
     members = scope.roots[root]
     if members is not ANY and len(name) > 1 and name[1] not in members and name[1] not in _METHODS:
-        yield _unknown_member(name, path, members)
+        yield _unknown_member(name, path, scope, members)
     elif root == "tasks" and len(name) > 2 and name[2] not in OF_TASKS:
         text = f"tasks.{name[1]} has result, status, error, started_at and completed_at, not {quoted(name[2])}"
         close = f"did you mean tasks.{name[1]}.result.{name[2]}?"
         yield Fault(path, "undefined_name", f"{text}; {close}")
 
 
-def _unknown_member(name: tuple[str, ...], path: Path, members: frozenset[str]) -> Fault:
+def _dashed(name: tuple[str, ...], scope: Scope) -> str | None:
+    """The step that was meant, where a template took the - in its id for a minus."""
+    if name[0] != "tasks" or len(name) != 2 or name[1] in scope.tasks:
+        return None
+    return next((key for key in sorted(scope.tasks) if key.startswith(f"{name[1]}-")), None)
+
+
+def _unknown_member(name: tuple[str, ...], path: Path, scope: Scope, members: frozenset[str]) -> Fault:
     root, member = name[0], name[1]
     if root == "variables":
         text = f"the variable {quoted(member)} is not declared under `variables`; {hint(member, members)}"
         return Fault(path, "undeclared_variable", text)
     if root == "tasks":
-        dashed = next((key for key in sorted(members) if key.startswith(f"{member}-")), None)
+        dashed = _dashed(name, scope)
         also = f"a name with - is written tasks['{dashed}']" if dashed else hint(member, members)
         return Fault(path, "unknown_step", f"there is no step {quoted(member)}; {also}")
     return Fault(path, "undefined_name", f"{root} has no {quoted(member)}; {hint(member, members)}")

@@ -43,6 +43,9 @@ def faults(error: ValidationError, data: Any, model: type[BaseModel]) -> list[Fa
     for item in error.errors(include_url=False, include_context=False):
         path = _path(item["loc"], data, item["type"])
         found.setdefault(path, []).append(_fault(path, item, data, model))
+    for path in [path for path, at in found.items() if at[0].code == "definition_not_supported"]:
+        # It stands in for the task: that this is missing follows.
+        found.pop((*path[:-1], "task"), None)
     deeper = {path[:length] for path in found for length in range(len(path))}
     return [_best(at) for path, at in found.items() if not (path in deeper and all(map(_of_type, at)))]
 
@@ -102,6 +105,8 @@ def _fault(path: Path, item: ErrorDetails, data: Any, model: type[BaseModel]) ->
         "missing": (kind, f"the field {last} is missing"),
         "value_error": (_subject(path), item["msg"].removeprefix("Value error, ")),
     }
+    if kind == "model_attributes_type":
+        told[kind] = ("not_an_object", "should be an object with id and type")
     if kind == "too_short" and last in STEP_LISTS:
         told[kind] = ("empty_steps", "has no steps; give at least one, or leave the step out")
     if kind == "too_short" and last == "approvers":

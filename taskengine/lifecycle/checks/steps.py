@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from taskengine.domain.comparisons import kind
-from taskengine.domain.workflow import TaskTemplate
+from taskengine.domain.workflow import LoopStep, TaskTemplate
 from taskengine.lifecycle.checks import names, tasks
 from taskengine.lifecycle.checks.document import Fault, StepView, field, mapping
 from taskengine.lifecycle.checks.names import UNKNOWN, Scope, spelled
@@ -70,8 +70,8 @@ def _of_rounds(step: StepView, scope: Scope) -> Iterator[Fault]:
     if isinstance(source, str):
         yield from names.of_path(source, path, scope)
     value = names.value_of(source, scope, {})
-    most = field(step.raw, "max_iterations")[1]
-    most = most if isinstance(most, int) else 100
+    given = field(step.raw, "max_iterations")[1]
+    most = given if isinstance(given, int) and given > 0 else LoopStep.model_fields["max_iterations"].default
     if value is not UNKNOWN and source is not None and not isinstance(value, list):
         yield Fault(path, "not_an_array", f"for_each needs a list, and {source!r} is {kind(value)}")
     elif isinstance(value, list) and len(value) > most:

@@ -92,7 +92,7 @@ def _of_expansion(
     for name, source in sources(config).items():
         here = (*spelled(sent, "array_mapping", path)[0], name) if config.type != "custom" else (*path, "data")
         yield from names.of_templates(source, here, around)
-        if isinstance(source, str) and "{{" not in source and source.partition(".")[0] not in data:
+        if isinstance(source, str) and "{{" not in source and source.partition(".")[0] not in {"input", *data}:
             yield from names.of_path(source, here, around)
     yield from names.of_templates(config.identifier, (*path, "identifier"), child)
     yield from names.of_templates(config.field_mappings, spelled(sent, "field_mappings", path)[0], child)
