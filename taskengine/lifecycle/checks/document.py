@@ -6,6 +6,7 @@ The checks look at the data, not at the models: so they find all they can in a d
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from taskengine.domain.workflow import STEP_LISTS
 
 Path = tuple[str | int, ...]
+_CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _SHOWN = 100
 _LISTED = 15
 
@@ -113,6 +115,11 @@ def hint(name: str, known: Collection[str]) -> str:
         return "there are none"
     shown = ", ".join(sorted(known)[:_LISTED])
     return f"known are: {shown}" + (", …" if len(known) > _LISTED else "")
+
+
+def snake(name: str) -> str:
+    """``maxIterations`` as the docs spell it."""
+    return _CAMEL.sub(lambda found: f"_{found[1].lower()}", name)
 
 
 def dotted(path: Path) -> str:

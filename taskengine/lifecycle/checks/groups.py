@@ -108,16 +108,32 @@ def _cycle(groups: Sequence[TaskGroup], edges: Edges) -> Iterator[Fault]:
     try:
         graph.order(edges)
     except graph.Cycle as cycle:
-        keys = {group.id: group.keys() for group in groups}
+        ring: list[Node] = cycle.nodes[:-1]
         places = {group.id: place for place, group in enumerate(groups)}
-        told: list[str] = []
-        for owner, part in cycle.nodes:
-            name = owner if isinstance(part, str) else f"{owner}.{keys[owner][part]}"
-            # A group's start and end are one thing to people.
-            if not told or told[-1] != name:
-                told.append(name)
-        owner, part = next((node for node in cycle.nodes if isinstance(node[1], int)), cycle.nodes[0])
-        place = places[owner]
-        path: Path = (_ROOT, place, "tasks", part) if isinstance(part, int) else (_ROOT, place)
-        text = f"groups and tasks wait for each other: {' -> '.join(told)}"
-        yield Fault((*path, "depends_on"), "circular_dependency", text)
+        written = [place for place, node in enumerate(ring) if _is_written(node, ring[(place + 1) % len(ring)])]
+        first = min(written, key=lambda place: (places[ring[place][0]], str(ring[place][1])))
+        ring = ring[first:] + ring[:first]
+        owner, part = ring[0]
+        holder: Path = (_ROOT, places[owner], "tasks", part) if isinstance(part, int) else (_ROOT, places[owner])
+        told = " -> ".join(_told(ring, {group.id: group.keys() for group in groups}))
+        text = f"groups and tasks wait for each other: {told}"
+        yield Fault((*holder, "depends_on"), "circular_dependency", text)
+
+
+def _is_written(node: Node, following: Node) -> bool:
+    """Whether somebody wrote this dependency. The others tie a group to its tasks."""
+    parts = (node[1], following[1])
+    return parts == ("start", "end") or all(isinstance(part, int) for part in parts)
+
+
+def _told(ring: Sequence[Node], keys: dict[str, list[str]]) -> list[str]:
+    """The cycle in names, the first again at the end. Tasks that only stand for their group are left out."""
+    told: list[str] = []
+    for place, (owner, part) in enumerate(ring):
+        around = (ring[place - 1][1], ring[(place + 1) % len(ring)][1])
+        if isinstance(part, int) and around == ("end", "start"):
+            continue
+        name = f"{owner}.{keys[owner][part]}" if isinstance(part, int) else owner
+        if not told or told[-1] != name:
+            told.append(name)
+    return told if told[0] == told[-1] and len(told) > 1 else [*told, told[0]]

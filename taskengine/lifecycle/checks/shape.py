@@ -22,7 +22,7 @@ from taskengine.domain.workflow import (
     WaitStep,
     WorkflowStep,
 )
-from taskengine.lifecycle.checks.document import Fault, Path, hint, quoted
+from taskengine.lifecycle.checks.document import Fault, Path, hint, quoted, snake
 
 _STEPS: dict[str, type[BaseModel]] = dict(
     zip(
@@ -32,7 +32,6 @@ _STEPS: dict[str, type[BaseModel]] = dict(
     )
 )
 _SPELLINGS = {"otherwise": "else", "not_": "not"}
-_CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _QUOTED = re.compile(r"'([^']*)'")
 _EXPANSION = ("expansion_config", "expansionConfig")
 
@@ -90,7 +89,7 @@ def _is_step(path: Sequence[str | int]) -> bool:
 def _written(part: str | int) -> str | int:
     if not isinstance(part, str):
         return part
-    return _SPELLINGS.get(part) or _CAMEL.sub(lambda found: f"_{found[1].lower()}", part)
+    return _SPELLINGS.get(part) or snake(part)
 
 
 def _fault(path: Path, item: ErrorDetails, data: Any, model: type[BaseModel]) -> Fault:
@@ -156,15 +155,11 @@ def _unknown_field(path: Path, data: Any, model: type[BaseModel]) -> Fault:
     if kind == "task" and name == "definition":
         text = "task definitions are not supported yet; write the task itself under `task`"
         return Fault(path, "definition_not_supported", text)
-    if kind == "task" and _snake(name) in TaskTemplate.model_fields:
+    if kind == "task" and snake(name) in TaskTemplate.model_fields:
         return Fault(path, "misplaced_field", f"{name} belongs to the task; put it under `task`")
     owner = _model_at(path[:-1], data, model)
     known = [_SPELLINGS.get(field, field) for field in owner.model_fields] if owner else []
-    return Fault(path, "unknown_field", f"there is no field {quoted(name)} here; {hint(_snake(name), known)}")
-
-
-def _snake(name: str) -> str:
-    return _CAMEL.sub(lambda found: f"_{found[1].lower()}", name)
+    return Fault(path, "unknown_field", f"there is no field {quoted(name)} here; {hint(snake(name), known)}")
 
 
 def _at(path: Path, data: Any) -> Any:
@@ -187,7 +182,7 @@ def _model_at(path: Path, data: Any, model: type[BaseModel] | None) -> type[Base
 
 def _model_of(model: type[BaseModel], name: str) -> type[BaseModel] | None:
     known = {_SPELLINGS.get(field, field): info for field, info in model.model_fields.items()}
-    info = known.get(_snake(name))
+    info = known.get(snake(name))
     return next(_models(info.annotation), None) if info is not None else None
 
 

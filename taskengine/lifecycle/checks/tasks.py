@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskengine.domain import children
+from taskengine.domain.errors import FieldError
 from taskengine.domain.expansion import ExpansionConfig, ExpansionFault, sources
 from taskengine.domain.task import TaskSpec
 from taskengine.handlers.base import Handler
 from taskengine.lifecycle import validate
 from taskengine.lifecycle.checks import names
-from taskengine.lifecycle.checks.document import Fault, Path, hint, mapping, quoted
+from taskengine.lifecycle.checks.document import Fault, Path, hint, mapping, quoted, snake
 from taskengine.lifecycle.checks.names import ANY, UNKNOWN, Scope, spelled
 from taskengine.lifecycle.engine import Engine
 
@@ -50,21 +51,22 @@ def _of_handler(
     for fault in validate.check_spec(engine, handler, spec):
         yield Fault((*path, *fault.loc), fault.type, fault.msg)
     found, _ = validate.check_config(handler, spec.config, spec.input_schema)
-    for fault in found:
-        # Templates are checked one by one beside this, each at its place.
-        if fault.type != "template_syntax":
-            yield Fault(
-                (*path, _spelling(raw, "config"), *fault.loc), *_told(fault.type, fault.msg, fault.loc, handler)
-            )
+    config = (*path, _spelling(raw, "config"))
+    # Templates are checked one by one beside this, each at its place.
+    yield from (_of_config(fault, config, handler) for fault in found if fault.type != "template_syntax")
 
 
-def _told(kind: str, message: str, loc: tuple[str | int, ...], handler: Handler[Any]) -> tuple[str, str]:
-    if kind == "extra_forbidden":
-        known = handler.Config.model_fields if len(loc) == 1 else ()
-        return "unknown_field", f"there is no field {quoted(loc[-1])} here; {hint(str(loc[-1]), list(known))}"
-    if kind == "missing":
-        return kind, f"the field {loc[-1]} is missing; {handler.type_name} needs it"
-    return kind, message.removeprefix("Value error, ").replace("Input should", "should")
+def _of_config(fault: FieldError, path: Path, handler: Handler[Any]) -> Fault:
+    last = str(fault.loc[-1]) if fault.loc else ""
+    if fault.type == "extra_forbidden":
+        known = list(handler.Config.model_fields) if len(fault.loc) == 1 else []
+        ending = hint(snake(last), known) if known else "leave it out"
+        return Fault((*path, *fault.loc), "unknown_field", f"there is no field {quoted(last)} here; {ending}")
+    if fault.type == "missing":
+        text = f"the field {snake(last)} is missing; {handler.type_name} needs it"
+        return Fault((*path, *fault.loc[:-1], snake(last)), fault.type, text)
+    message = fault.msg.removeprefix("Value error, ").replace("Input should", "should")
+    return Fault((*path, *fault.loc), fault.type, message)
 
 
 def _of_child(config: ExpansionConfig, data: dict[str, Any], scope: Scope) -> Scope:

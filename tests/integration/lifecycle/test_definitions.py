@@ -1,0 +1,280 @@
+"""Definitions and task groups against the installed task types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from taskengine import runtime
+from taskengine.domain import documents
+from taskengine.domain.task import Caller
+from taskengine.domain.workflow import TaskGroup, WorkflowSpec
+from taskengine.lifecycle import keys
+from taskengine.lifecycle.definitions import DefinitionFault, check, check_groups
+from taskengine.lifecycle.engine import Engine
+from taskengine.store.cipher import new_key
+from tests.integration.lifecycle.definition_cases import Case, invalid
+from tests.servers import Servers
+
+HERE = Path(__file__).parent
+EXAMPLES = sorted((HERE.parents[2] / "examples" / "workflows").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def engine(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One engine for all: a check reads its task types and clock only."""
+    home = tmp_path_factory.mktemp("home")
+    with servers.database() as url:
+        made = runtime.build(
+            Settings(home=home, database_url=url, redis_url=servers.redis_url, encryption_key=new_key())
+        )
+        keys.bootstrap(made)
+        yield made
+        made.close()
+
+
+def known(name: str, version: int | None) -> bool:
+    return name == "known" and version in (None, 1)
+
+
+def checked(engine: Engine, caller: Caller, text: str) -> tuple[WorkflowSpec | None, list[DefinitionFault]]:
+    document = documents.parse(text)
+    return check(engine, caller, document.data, document.place, known)
+
+
+def seen(faults: list[DefinitionFault]) -> list[tuple[str, str]]:
+    return [(fault.code, fault.path) for fault in faults]
+
+
+@pytest.mark.parametrize("case", invalid(), ids=lambda case: case.title)
+def test_an_invalid_definition_is_told_where_and_why(engine: Engine, caller: Caller, case: Case) -> None:
+    spec, faults = checked(engine, caller, case.text)
+    assert spec is None
+    assert [(fault.code, fault.path, fault.line) for fault in faults] == [(case.code, case.path, case.line)]
+    assert case.words in faults[0].message
+
+
+def test_the_table_is_not_short() -> None:
+    assert len(invalid()) >= 45
+    assert len({case.code for case in invalid()}) >= 35
+
+
+def test_a_definition_with_every_feature_has_no_fault(engine: Engine, caller: Caller) -> None:
+    spec, faults = checked(engine, caller, (HERE / "everything.yaml").read_text())
+    assert faults == []
+    assert spec is not None and spec.name == "everything"
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_the_ready_made_workflows_have_no_fault(engine: Engine, caller: Caller, file: Path) -> None:
+    assert checked(engine, caller, file.read_text())[1] == []
+
+
+def test_all_faults_are_told_in_the_order_of_the_text(engine: Engine, caller: Caller) -> None:
+    text = """
+name: w
+variables: {region: eu}
+steps:
+  - id: a
+    type: task
+    task: {type: echo, config: {message: "{{ variables.nowhere }}", mesage: 1}}
+    colour: red
+  - id: a
+    type: wait
+  - id: c
+    type: task
+    depends_on: [x, c]
+    task: {type: ecco, config: {message: "{{ nobody }}"}}
+"""
+    _, faults = checked(engine, caller, text)
+    assert seen(faults) == [
+        ("undeclared_variable", "steps[0].task.config.message"),
+        ("unknown_field", "steps[0].task.config.mesage"),
+        ("unknown_field", "steps[0].colour"),
+        ("wait_form", "steps[1]"),
+        ("duplicate_id", "steps[1].id"),
+        ("unknown_dependency", "steps[2].depends_on[0]"),
+        ("circular_dependency", "steps[2].depends_on[1]"),
+        ("unknown_type", "steps[2].task.type"),
+        ("undefined_name", "steps[2].task.config.message"),
+    ]
+
+
+def test_without_a_text_faults_have_a_path_and_no_line(engine: Engine, caller: Caller) -> None:
+    _, [fault] = check(engine, caller, {"name": "w", "steps": []})
+    assert (fault.path, fault.line, fault.column) == ("steps", None, None)
+    error = fault.as_field_error("definition")
+    assert (error.loc, error.type) == (("definition", "steps"), "empty_steps")
+
+
+@pytest.mark.parametrize("data", [None, [], "text", 3])
+def test_what_is_no_object_is_refused(engine: Engine, caller: Caller, data: Any) -> None:
+    spec, [fault] = check(engine, caller, data)
+    assert spec is None and fault.code == "not_an_object"
+
+
+def test_too_many_steps_are_refused_as_a_whole(engine: Engine, caller: Caller) -> None:
+    steps = [{"id": f"s{number}", "type": "wait", "seconds": 1} for number in range(5_001)]
+    _, faults = check(engine, caller, {"name": "w", "steps": steps})
+    assert [fault.code for fault in faults] == ["too_many_steps"]
+
+
+def test_the_most_steps_are_checked_in_seconds(engine: Engine, caller: Caller) -> None:
+    steps = [
+        {"id": f"s{number}", "type": "task", "task": {"type": "echo", "config": {"message": "{{ variables.x }}"}}}
+        for number in range(5_000)
+    ]
+    spec, faults = check(engine, caller, {"name": "w", "variables": {"x": 1}, "steps": steps})
+    assert faults == [] and spec is not None and len(spec.steps) == 5_000
+
+
+@pytest.mark.parametrize("around", ["loop", "conditional"])
+def test_a_workflow_may_start_itself_under_a_condition(engine: Engine, caller: Caller, around: str) -> None:
+    again = [{"id": "again", "type": "workflow", "workflow": "w"}]
+    form = {"steps": again, "for_each": [1]} if around == "loop" else {"then": again}
+    if around == "conditional":
+        form["condition"] = {"field": "more", "operator": "exists"}
+    _, faults = check(engine, caller, {"name": "w", "steps": [{"id": "a", "type": around, **form}]}, None, known)
+    assert faults == []
+
+
+def task(key: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"name": "t", "type": "echo", "key": key, **more}
+
+
+def of_groups(engine: Engine, caller: Caller, *groups: dict[str, Any], **context: Any) -> list[DefinitionFault]:
+    return check_groups(engine, caller, [TaskGroup.model_validate(group) for group in groups], context)
+
+
+def test_groups_that_depend_on_each_other_well_have_no_fault(engine: Engine, caller: Caller) -> None:
+    faults = of_groups(
+        engine,
+        caller,
+        {"id": "a", "tasks": [task(), task("x", depends_on=["task_1"])]},
+        {"id": "b", "tasks": [task("y", depends_on=["a.x"], config={"message": "{{ tasks.x.result }}"})]},
+        {"id": "c", "depends_on": ["a", "b"], "tasks": [task("z", config={"message": "{{ context.customer }}"})]},
+        customer="Acme",
+    )
+    assert faults == []
+
+
+GROUPS: list[tuple[str, list[dict[str, Any]], str, str, str]] = [
+    (
+        "a group id twice",
+        [{"id": "a", "tasks": [task()]}, {"id": "a", "tasks": [task()]}],
+        "duplicate_id",
+        "task_groups[1].id",
+        "task_groups[0]",
+    ),
+    (
+        "a key twice",
+        [{"id": "a", "tasks": [task("x"), task("x")]}],
+        "duplicate_key",
+        "task_groups[0].tasks[1].key",
+        "tasks[0]",
+    ),
+    (
+        "a key that a task without one gets",
+        [{"id": "a", "tasks": [task(), task("task_1")]}],
+        "duplicate_key",
+        "task_groups[0].tasks[1].key",
+        "tasks[0]",
+    ),
+    (
+        "an unknown group",
+        [{"id": "first", "tasks": [task()]}, {"id": "b", "depends_on": ["frist"], "tasks": [task()]}],
+        "unknown_dependency",
+        "task_groups[1].depends_on[0]",
+        "'first'",
+    ),
+    (
+        "a group that depends on itself",
+        [{"id": "a", "depends_on": ["a"], "tasks": [task()]}],
+        "circular_dependency",
+        "task_groups[0].depends_on[0]",
+        "itself",
+    ),
+    (
+        "a task of another group without its group",
+        [{"id": "a", "tasks": [task("x")]}, {"id": "b", "tasks": [task("y", depends_on=["x"])]}],
+        "unknown_dependency",
+        "task_groups[1].tasks[0].depends_on[0]",
+        "write a.x",
+    ),
+    (
+        "a group where a task is meant",
+        [{"id": "a", "tasks": [task("x")]}, {"id": "b", "tasks": [task("y", depends_on=["a"])]}],
+        "unknown_dependency",
+        "task_groups[1].tasks[0].depends_on[0]",
+        "a.key",
+    ),
+    (
+        "a task that is not there",
+        [{"id": "a", "tasks": [task("x")]}, {"id": "b", "tasks": [task("y", depends_on=["a.xx"])]}],
+        "unknown_dependency",
+        "task_groups[1].tasks[0].depends_on[0]",
+        "'a.x'",
+    ),
+    (
+        "a task that depends on itself",
+        [{"id": "a", "tasks": [task("x", depends_on=["a.x"])]}],
+        "circular_dependency",
+        "task_groups[0].tasks[0].depends_on[0]",
+        "itself",
+    ),
+    (
+        "a cycle within a group",
+        [{"id": "a", "tasks": [task("x", depends_on=["y"]), task("y", depends_on=["x"])]}],
+        "circular_dependency",
+        "task_groups[0].tasks[0].depends_on",
+        "a.x -> a.y -> a.x",
+    ),
+    (
+        "a cycle of groups",
+        [{"id": "a", "depends_on": ["b"], "tasks": [task()]}, {"id": "b", "depends_on": ["a"], "tasks": [task()]}],
+        "circular_dependency",
+        "task_groups[0].depends_on",
+        "a -> b -> a",
+    ),
+    (
+        "a cycle of a group and a task",
+        [{"id": "a", "depends_on": ["b"], "tasks": [task("x")]}, {"id": "b", "tasks": [task("y", depends_on=["a.x"])]}],
+        "circular_dependency",
+        "task_groups[0].depends_on",
+        "a -> b -> b.y -> a.x -> a",
+    ),
+    (
+        "an unknown type",
+        [{"id": "a", "tasks": [{"name": "t", "type": "ecco"}]}],
+        "unknown_type",
+        "task_groups[0].tasks[0].type",
+        "'echo'",
+    ),
+    (
+        "a wrong config",
+        [{"id": "a", "tasks": [task(config={"mesage": 1})]}],
+        "unknown_field",
+        "task_groups[0].tasks[0].config.mesage",
+        "'message'",
+    ),
+    (
+        "an undefined name",
+        [{"id": "a", "tasks": [task(config={"message": "{{ tasks.nobody.result }}"})]}],
+        "unknown_step",
+        "task_groups[0].tasks[0].config.message",
+        "nobody",
+    ),
+]
+
+
+@pytest.mark.parametrize(("title", "groups", "code", "path", "words"), GROUPS, ids=[item[0] for item in GROUPS])
+def test_invalid_groups_are_told_where_and_why(
+    engine: Engine, caller: Caller, title: str, groups: list[dict[str, Any]], code: str, path: str, words: str
+) -> None:
+    [fault] = of_groups(engine, caller, *groups)
+    assert (fault.code, fault.path) == (code, path)
+    assert words in fault.message
