@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,17 @@ from taskengine.client import Client, Conflict, Invalid, NotFound, TaskSpec, Una
 from tests.integration.cli.shell import shell
 
 START_SECONDS = 90
+WORKFLOW = """\
+name: hello
+variables: {greeting: hi}
+steps:
+  - id: greet
+    type: task
+    task: {type: echo, config: {message: "{{ variables.greeting }}"}}
+  - id: pause
+    type: wait
+    seconds: 0.1
+"""
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -51,6 +63,7 @@ def stack() -> Iterator[Stack]:
         ]
         (place / "tasks.json").write_text(json.dumps({"tasks": specs}))
         (place / "token.txt").write_text("s3cret\n")
+        (place / "workflow.yaml").write_text(WORKFLOW)
         port, flower_port = free_ports()
         ports = {"TASKENGINE_PORT": str(port), "TASKENGINE_FLOWER_PORT": str(flower_port)}
         log = cleanup.enter_context((place / "up.log").open("w"))
@@ -61,6 +74,7 @@ def stack() -> Iterator[Stack]:
         cleanup.callback(up.wait, 60)
         cleanup.callback(up.terminate)
         client = ready(place, f"http://127.0.0.1:{port}", up)
+        client.workflows.put("hello", WORKFLOW)
         yield Stack(place, cleanup.enter_context(client), {"TASKENGINE_HOME": str(place / ".taskengine")})
 
 
@@ -112,6 +126,25 @@ def dead_letter(client: Client) -> str:
     return next(letter["id"] for letter in client.dead_letters.list() if letter["task_id"] == task_id)
 
 
+def started(client: Client, *steps: dict[str, Any]) -> str:
+    return client.run({"name": "example", "steps": list(steps)})["id"]
+
+
+def ended_run(client: Client) -> str:
+    return client.wait_run(client.run("hello")["id"], timeout=30)["id"]
+
+
+def failed_run(client: Client) -> str:
+    shaky = {"type": "echo", "config": {"fail_times": 1}, "max_retries": 0}
+    run_id = started(client, {"id": "shaky", "type": "task", "task": shaky})
+    assert client.wait_run(run_id, timeout=30)["status"] == "failed"
+    return run_id
+
+
+def waiting_run(client: Client) -> str:
+    return started(client, {"id": "hold", "type": "wait", "signal": "go"})
+
+
 NAMED: dict[str, Callable[[Client], str]] = {
     "TASK_ID": completed,
     "OTHER_TASK_ID": completed,
@@ -121,6 +154,11 @@ NAMED: dict[str, Callable[[Client], str]] = {
     "PAUSED_TASK_ID": paused,
     "REVIEW_TASK_ID": lambda client: submitted(client, requires_human_review=True),
     "DEAD_LETTER_ID": dead_letter,
+    "RUN_ID": ended_run,
+    "OPEN_RUN_ID": waiting_run,
+    "WAITING_RUN_ID": waiting_run,
+    "PAUSED_RUN_ID": lambda client: client.runs.pause(waiting_run(client))["id"],
+    "FAILED_RUN_ID": failed_run,
     "KEY_ID": lambda client: client.api_keys.create("to be revoked", ["read"])["id"],
     "CRM_TOKEN": lambda _: "s3cret",
 }
@@ -195,6 +233,17 @@ def test_the_client_finds_everything_about_a_task(stack: Stack) -> None:
     client.tasks.delete(task["id"])
     with pytest.raises(NotFound):
         client.tasks.get(task["id"])
+
+
+def test_a_run_is_watched_to_its_end(stack: Stack) -> None:
+    done = stack.run("taskengine run workflow.yaml --watch --var greeting=hey")
+    assert done.returncode == Exit.ok, done.stderr
+    assert "greet  completed" in done.stderr and "pause  completed" in done.stderr
+    assert "hey" in done.stdout
+    watched = stack.run(f"taskengine runs watch {failed_run(stack.client)}")
+    assert watched.returncode == Exit.failed
+    cancelled = stack.client.runs.cancel(waiting_run(stack.client), "enough")["id"]
+    assert stack.run(f"taskengine runs watch {cancelled}").returncode == Exit.cancelled
 
 
 def test_a_batch_is_paged_through(stack: Stack) -> None:
