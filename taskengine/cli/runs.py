@@ -10,7 +10,7 @@ import typer
 from taskengine.cli import follow_run, output, tree
 from taskengine.cli.options import Options, command, group
 from taskengine.cli.submit import Timeout
-from taskengine.cli.tasks import LocalTime, Reason
+from taskengine.cli.tasks import Kinds, LocalTime, Parent, Reason
 from taskengine.cli.values import assignments, parse_object
 
 if TYPE_CHECKING:
@@ -174,11 +174,8 @@ def tasks(
         list[str] | None, typer.Option(metavar="STATUS", help="A status, such as queued, running, failed. Several.")
     ] = None,
     type: Annotated[str | None, typer.Option(metavar="TYPE", help="A task type.")] = None,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KIND", help="Such as loop, wait, group. Several; default: task and expansion."),
-    ] = None,
-    parent: Annotated[str | None, typer.Option(metavar="TASK_ID", help="Children of this expansion.")] = None,
+    kind: Kinds = None,
+    parent: Parent = None,
     limit: Limit = 50,
 ) -> None:
     """List the tasks of a run that match all filters, newest first."""

@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 _ROW = ("id", "name", "type", "queue", "priority", "status", "attempt", "created_at")
 _SHOWN = (
     *("id", "key", "name", "type", "queue", "priority", "status", "attempt", "error_count", "max_retries"),
-    *("depends_on", "tags", "scheduled_for", "run_at", "expires_at", "created_by"),
-    *("created_at", "queued_at", "started_at", "completed_at", "config", "result", "last_error"),
+    *("kind", "path", "run_id", "parent_id", "depends_on", "tags", "scheduled_for", "run_at", "expires_at"),
+    *("created_by", "created_at", "queued_at", "started_at", "completed_at", "config", "result", "last_error"),
 )
 _ATTEMPT = ("attempt", "status", "worker", "started_at", "ended_at", "error")
 
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task.")]
 LocalTime = Annotated[
     datetime | None, typer.Option(metavar="TIME", help="Local time: 2026-01-31, or 2026-01-31T15:00:00.")
+]
+Parent = Annotated[str | None, typer.Option(metavar="TASK_ID", help="Children of this expansion.")]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option("--kind", metavar="KIND", help="Such as loop, wait, group. Several; default: task and expansion."),
 ]
 Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Kept in the task's history.")]
 
@@ -67,12 +72,11 @@ def list_(
     priority: Annotated[
         Priority | None, typer.Option(metavar="PRIORITY", help="low, normal, high, urgent or critical.")
     ] = None,
-    created_after: Annotated[
-        datetime | None, typer.Option(metavar="TIME", help="Local time, as 2026-01-31 or 2026-01-31T15:00:00.")
-    ] = None,
-    created_before: Annotated[
-        datetime | None, typer.Option(metavar="TIME", help="Local time, as 2026-01-31 or 2026-01-31T15:00:00.")
-    ] = None,
+    run_id: Annotated[str | None, typer.Option("--run", metavar="RUN_ID", help="Of this run.")] = None,
+    parent: Parent = None,
+    kind: Kinds = None,
+    created_after: LocalTime = None,
+    created_before: LocalTime = None,
     q: Annotated[str | None, typer.Option(metavar="WORDS", help="Words in the name or description.")] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many at most.")] = 50,
 ) -> None:
@@ -84,6 +88,9 @@ def list_(
         tag=tag,
         assigned_to=assigned_to,
         priority=priority and priority.value,
+        run_id=run_id,
+        parent_id=parent,
+        kind=kind,
         created_after=created_after and created_after.astimezone(),
         created_before=created_before and created_before.astimezone(),
         q=q,

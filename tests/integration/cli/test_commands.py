@@ -289,6 +289,11 @@ def test_times_of_filters_are_local_times(run: Run, api: ScriptedApi, monkeypatc
     assert query["created_after"][19] in "+-"
 
 
+def test_tasks_are_listed_by_run_parent_and_kind(run: Run, api: ScriptedApi) -> None:
+    run("tasks", "list", "--run", ID, "--parent", OTHER_ID, "--kind", "loop")
+    assert dict(api.asked[-1].query) == {"run_id": ID, "parent_id": OTHER_ID, "kind": "loop", "limit": "50"}
+
+
 def test_queues_are_listed_and_steered(run: Run) -> None:
     assert "integration" in run("queues", "list").stdout
     assert json.loads(run("queues", "list", "--json").stdout)["items"][0]["depth"] == 3
