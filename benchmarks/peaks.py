@@ -10,15 +10,16 @@ import psutil
 
 from benchmarks.contender import tree
 
-EVERY_SECONDS = 0.2
+EVERY_SECONDS = 0.5
+"""Looking costs some milliseconds for each process."""
 
 
 @contextmanager
 def peaks(roots: Mapping[str, int]) -> Iterator[dict[str, float]]:
     """Megabytes of each part at its peak, complete when the block ends; ``roots`` are the parts' root processes.
 
-    A part's memory is what its whole tree holds for itself: pages of files and shared memory are left out, or
-    Postgres' buffers would count once for every connection.
+    A part's memory is the proportional set size of its whole tree: pages that processes share count once, such as
+    Postgres' buffers and what a forked pool has from its parent.
     """
     highest = dict.fromkeys(roots, 0.0)
     done = threading.Event()
@@ -27,7 +28,7 @@ def peaks(roots: Mapping[str, int]) -> Iterator[dict[str, float]]:
         while True:
             last = done.is_set()
             for part, pid in roots.items():
-                highest[part] = max(highest[part], _own(pid) / 2**20)
+                highest[part] = max(highest[part], _held(pid) / 2**20)
             if last:
                 return
             done.wait(EVERY_SECONDS)
@@ -41,10 +42,9 @@ def peaks(roots: Mapping[str, int]) -> Iterator[dict[str, float]]:
         watcher.join()
 
 
-def _own(pid: int) -> int:
+def _held(pid: int) -> int:
     total = 0
     for process in tree(pid):
         with suppress(psutil.NoSuchProcess):
-            memory = process.memory_info()
-            total += memory.rss - memory.shared
+            total += process.memory_full_info().pss
     return total
