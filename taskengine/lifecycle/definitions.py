@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from pydantic import ValidationError
 
+from taskengine.domain import templates
 from taskengine.domain.errors import FieldError
 from taskengine.domain.task import Caller
 from taskengine.domain.workflow import TaskGroup, WorkflowSpec
@@ -21,6 +23,9 @@ Place = Callable[[Path], tuple[int, int]]
 """Where a path stands in the text, as ``domain.documents.Document.place`` tells."""
 
 MAX_FAULTS = 200
+"""So many are told; the rest would not be read."""
+MAX_TEMPLATES = 10_000
+"""Of one definition: each is compiled here."""
 _UNBOUNDED = frozenset({"steps_too_deep", "too_many_steps"})
 
 
@@ -49,20 +54,30 @@ def check(
 ) -> tuple[WorkflowSpec | None, list[DefinitionFault]]:
     """The definition, and every fault that can be found before it runs; the definition is None if there is one.
 
+    The first MAX_FAULTS are told, in the order of the text; codes are machine codes, messages say what would be right.
+
     ``known_workflow`` tells whether the caller's organization has a workflow of that name, and version if one is given;
     without it that is not asked.
     """
     if not isinstance(data, dict):
         fault = Fault((), "not_an_object", "a definition is an object with name and steps")
         return None, _located([fault], place)
+    if (number := templates.count(data)) > MAX_TEMPLATES:
+        text = f"holds {number} templates; at most {MAX_TEMPLATES} are allowed"
+        return None, _located([Fault((), "too_many_templates", text)], place)
     spec, found = _read(data)
     if not any(fault.code in _UNBOUNDED for fault in found):
-        all_steps = list(views(data))
-        found += order.faults(all_steps)
-        scope = steps.scope_of(data, all_steps)
-        for step in all_steps:
-            found += steps.faults(engine, step, scope, data.get("name"), known_workflow)
+        found = list(islice(chain(found, _faults(engine, data, known_workflow)), MAX_FAULTS))
     return (None if found else spec), _located(found, place)
+
+
+def _faults(engine: Engine, data: dict[str, Any], known_workflow: KnownWorkflow | None) -> Iterator[Fault]:
+    """What no model sees; found one by one, so that many faults cost no more than those that are told."""
+    all_steps = list(views(data))
+    yield from order.faults(all_steps)
+    scope = steps.scope_of(data, all_steps)
+    for step in all_steps:
+        yield from steps.faults(engine, step, scope, data.get("name"), known_workflow)
 
 
 def check_groups(
@@ -73,7 +88,7 @@ def check_groups(
     variables: Mapping[str, Any] | None = None,
 ) -> list[DefinitionFault]:
     """Every fault of a run's task groups, given what else the run begins with; paths begin with ``task_groups``."""
-    return _located(of_groups.faults(engine, groups, context, variables or {}), None)
+    return _located(islice(of_groups.faults(engine, groups, context, variables or {}), MAX_FAULTS), None)
 
 
 def _read(data: dict[str, Any]) -> tuple[WorkflowSpec | None, list[Fault]]:
@@ -90,4 +105,4 @@ def _located(faults: Iterable[Fault], place: Place | None) -> list[DefinitionFau
         line, column = place(fault.path) if place is not None else (None, None)
         made = DefinitionFault(dotted(fault.path), line, column, fault.code, fault.message, fault.path)
         first.setdefault((fault.path, fault.code), made)
-    return sorted(first.values(), key=lambda fault: (fault.line or 0, fault.column or 0))[:MAX_FAULTS]
+    return sorted(first.values(), key=lambda fault: (fault.line or 0, fault.column or 0))

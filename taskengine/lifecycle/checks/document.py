@@ -19,6 +19,8 @@ Path = tuple[str | int, ...]
 _CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 _SHOWN = 100
 _LISTED = 15
+# Comparing takes microseconds for each, and there may be thousands of names and of faults.
+_COMPARED = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ def quoted(name: Any) -> str:
 
 def hint(name: str, known: Collection[str]) -> str:
     """How a sentence about an unknown name ends: with the close match, or with what there is."""
-    if close := difflib.get_close_matches(name[:_SHOWN], known, n=1):
+    likely = sorted(known, key=lambda other: (other[:1] != name[:1], abs(len(other) - len(name)), other))[:_COMPARED]
+    if close := difflib.get_close_matches(name[:_SHOWN], likely, n=1):
         return f"did you mean {close[0]!r}?"
     if not known:
         return "there are none"

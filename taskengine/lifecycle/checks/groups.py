@@ -12,6 +12,8 @@ from taskengine.lifecycle.checks import names, tasks
 from taskengine.lifecycle.checks.document import Fault, Path, hint, quoted
 from taskengine.lifecycle.engine import Engine
 
+MAX_TASKS = 10_000
+"""Of all groups of a run together; an expansion makes more."""
 _ROOT = "task_groups"
 Node = tuple[str, str | int]
 """In the graph. Of a group: before its first task, and after its last. Of a task: its group and its place."""
@@ -24,6 +26,9 @@ def faults(
     engine: Engine, groups: Sequence[TaskGroup], context: Mapping[str, Any], variables: Mapping[str, Any]
 ) -> Iterator[Fault]:
     """All faults, paths from ``task_groups`` on."""
+    if (number := sum(len(group.tasks) for group in groups)) > MAX_TASKS:
+        yield Fault((_ROOT,), "too_many_tasks", f"hold {number} tasks; at most {MAX_TASKS} fit one run")
+        return
     yield from _duplicates(groups)
     keys: Keys = {}
     for group in groups:

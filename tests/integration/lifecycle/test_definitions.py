@@ -14,7 +14,7 @@ from taskengine.domain import documents
 from taskengine.domain.task import Caller
 from taskengine.domain.workflow import TaskGroup, WorkflowSpec
 from taskengine.lifecycle import keys
-from taskengine.lifecycle.definitions import DefinitionFault, check, check_groups
+from taskengine.lifecycle.definitions import MAX_FAULTS, DefinitionFault, check, check_groups
 from taskengine.lifecycle.engine import Engine
 from taskengine.store.cipher import new_key
 from tests.integration.lifecycle.definition_cases import Case, invalid
@@ -132,10 +132,26 @@ def test_the_most_steps_are_checked_in_seconds(engine: Engine, caller: Caller) -
     assert faults == [] and spec is not None and len(spec.steps) == 5_000
 
 
+def test_too_many_templates_are_refused_as_a_whole(engine: Engine, caller: Caller) -> None:
+    message = ["{{ now }}"] * 10_001
+    step = {"id": "a", "type": "task", "task": {"type": "echo", "config": {"message": message}}}
+    _, faults = check(engine, caller, {"name": "w", "steps": [step]})
+    assert [fault.code for fault in faults] == ["too_many_templates"]
+
+
+def test_thousands_of_unknown_names_cost_no_more_than_the_faults_that_are_told(engine: Engine, caller: Caller) -> None:
+    steps = [
+        {"id": f"s{number}", "type": "wait", "seconds": 1, "depends_on": [f"x{number}.{other}" for other in range(20)]}
+        for number in range(5_000)
+    ]
+    _, faults = check(engine, caller, {"name": "w", "steps": steps})
+    assert len(faults) == MAX_FAULTS
+
+
 @pytest.mark.parametrize("around", ["loop", "conditional"])
 def test_a_workflow_may_start_itself_under_a_condition(engine: Engine, caller: Caller, around: str) -> None:
     again = [{"id": "again", "type": "workflow", "workflow": "w"}]
-    form = {"steps": again, "for_each": [1]} if around == "loop" else {"then": again}
+    form: dict[str, Any] = {"steps": again, "for_each": [1]} if around == "loop" else {"then": again}
     if around == "conditional":
         form["condition"] = {"field": "more", "operator": "exists"}
     _, faults = check(engine, caller, {"name": "w", "steps": [{"id": "a", "type": around, **form}]}, None, known)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from taskengine.domain.templates import TemplateFault, check, count, has_template, render
+from taskengine.domain.templates import TemplateFault, check, count, has_template, render, roots_and_paths
 
 NAMES: dict[str, Any] = {
     "item": {"name": "Ada", "tags": ["a", "b"], "deep": {"n": 7}},
@@ -181,3 +181,21 @@ def test_long_texts_with_templates_are_not_kept() -> None:
 
 def test_templates_are_counted() -> None:
     assert count({"a": ["{{ 1 }}{{ 2 }}", {"b": "{{ 3 }}"}, 4, None], "c": "no"}) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("{{ tasks.a.result.rows[0]['id'] }}", {("tasks", "a", "result", "rows", "0", "id")}),
+        ("{{ x }} and {{ y.z | upper }}", {("x",), ("y", "z")}),
+        ("{{ items[number.of].name }}", {("items",), ("number", "of")}),
+        ("{{ a.b if c.d > e else [f, {'g': h}] }}", {("a", "b"), ("c", "d"), ("e",), ("f",), ("h",)}),
+        ("{{ maybe | default('no') }} {{ perhaps is defined }} {{ sure is none }}", {("sure",)}),
+        ("{{ people | map(attribute='name') | join(sep) }}", {("people",), ("sep",)}),
+        ("{{ 1 + 1 }}", set()),
+        ("{{ broken", set()),
+        ("no template", set()),
+    ],
+)
+def test_the_names_that_a_template_needs_are_found(text: str, paths: set[tuple[str, ...]]) -> None:
+    assert roots_and_paths({"deep": [text, 3, None]}) == paths
