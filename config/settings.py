@@ -111,6 +111,11 @@ class Settings(BaseSettings):
     api_threads: int = Field(16, ge=1, le=512, description="Threads of an API process.")
     max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Largest request body that the API reads.")
     max_result_bytes: int = Field(1 * 2**20, ge=1024, description="Largest result a task may store, as JSON.")
+    max_collection_bytes: int = Field(
+        16 * 2**20,
+        ge=1024,
+        description="Largest collected result of an expansion or a step, as JSON; beyond it, say where the parts are.",
+    )
     lease_seconds: float = Field(30, ge=1, description="An attempt whose worker is silent this long is lost.")
     lost_limit: int = Field(3, ge=1, description="Lost attempts after which a task fails.")
     cancel_grace_seconds: float = Field(

@@ -9,7 +9,7 @@ import structlog
 from celery import Task, shared_task
 from celery.app.task import Context
 
-from taskengine.broker.publish import CANARY, RUN, TICK
+from taskengine.broker.publish import CANARY, EXPAND, RUN, TICK
 from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import recover
 from taskengine.lifecycle.consume import consume
@@ -46,6 +46,15 @@ def tick() -> None:
         recover.tick(process.engine, process.worker)
     except EngineError as error:
         log.warning("tick_interrupted", reason=str(error))
+
+
+@shared_task(name=EXPAND, ignore_result=True)
+def expand(expansion_id: str) -> None:
+    """Make the rest of an expansion's children."""
+    try:
+        recover.make_children(state.get().engine, UUID(expansion_id))
+    except (EngineError, ValueError) as error:
+        log.warning("expansion_interrupted", reason=str(error))
 
 
 @shared_task(name=CANARY, ignore_result=True)

@@ -23,6 +23,7 @@ from taskengine.domain.ids import new_id
 RUN = "taskengine.run"
 TICK = "taskengine.tick"
 CANARY = "taskengine.canary"
+EXPAND = "taskengine.expand"
 _SEPARATOR = "\x06\x16"
 _STEPS = 5
 _ORIGIN = f"{os.getpid()}@{socket.gethostname()}"
@@ -76,6 +77,10 @@ class Publisher:
                 for message in messages
             ]
         )
+
+    def expand(self, expansion_id: UUID) -> None:
+        """Have a worker of ``control`` make the rest of an expansion's children."""
+        self._send([(EXPAND, "control", 0, [str(expansion_id)])])
 
     def canaries(self, queues: Sequence[str]) -> None:
         """Send each queue a message that its worker answers by a note in Postgres."""

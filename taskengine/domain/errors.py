@@ -3,7 +3,8 @@
 EngineError
 ├── Invalid                 the input is wrong; carries one FieldError for each fault
 │   ├── CircularDependency  the cycle is named in full
-│   └── UnknownDependency
+│   ├── UnknownDependency
+│   └── UnknownWorkflow
 ├── NotFound
 ├── Conflict
 │   ├── InvalidTransition   names from, to and what is allowed
@@ -69,6 +70,12 @@ class UnknownDependency(Invalid):
     """A task names a dependency that does not exist."""
 
     code: ClassVar[str] = "unknown_dependency"
+
+
+class UnknownWorkflow(Invalid):
+    """A run, or a step of it, names a workflow that is not registered."""
+
+    code: ClassVar[str] = "unknown_workflow"
 
 
 class NotFound(EngineError):

@@ -1,4 +1,7 @@
-"""The states of tasks and executions, and the one table of named moves.
+"""The states of tasks, executions and runs, and the tables of named moves.
+
+A run's steps are tasks too: control steps (parallel, loop, wait …) move through the same states, by the planner's
+decision instead of a worker's.
 
 pending        submitted; leaves when dependencies have ended, a person approved, or somebody triggered it
 deferred       waits for ``scheduled_for``; beat's tick releases it
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from taskengine.domain.errors import InvalidTransition
 
@@ -45,6 +49,34 @@ class ExecutionStatus(StrEnum):
     lost = "lost"
 
 
+class Kind(StrEnum):
+    """What a row of tasks stands for. All but task are moved by the planner, and never go to a worker."""
+
+    task = "task"
+    expansion = "expansion"
+    group = "group"
+    parallel = "parallel"
+    sequential = "sequential"
+    conditional = "conditional"
+    loop = "loop"
+    wait = "wait"
+    workflow = "workflow"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. ``waiting`` is not stored: it is a running run with nothing to do but wait."""
+
+    pending = "pending"
+    running = "running"
+    waiting = "waiting"
+    paused = "paused"
+    completed = "completed"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+RUN_FINAL = frozenset({RunStatus.completed, RunStatus.failed, RunStatus.cancelled})
+
 FINAL = frozenset({TaskStatus.completed, TaskStatus.failed, TaskStatus.cancelled, TaskStatus.skipped})
 WAITING = frozenset(
     {TaskStatus.pending, TaskStatus.deferred, TaskStatus.queued, TaskStatus.retrying, TaskStatus.paused}
@@ -60,25 +92,29 @@ ALIASES: dict[str, tuple[TaskStatus, ...]] = {
 """Other systems' names, accepted as filters."""
 
 
+S = TypeVar("S", TaskStatus, RunStatus)
+
+
 @dataclass(frozen=True, slots=True)
-class Move:
-    """A legal change of a task's status. ``event`` is the type of the event row it writes."""
+class Move(Generic[S]):
+    """A legal change of a status. ``event`` is the type of the event row it writes."""
 
     name: str
-    sources: frozenset[TaskStatus]
-    target: TaskStatus
+    sources: frozenset[S]
+    target: S
     event: str
     why: str
 
 
-def _move(name: str, sources: str, target: str, why: str) -> Move:
+def _move(name: str, sources: str, target: str, why: str) -> Move[TaskStatus]:
     return Move(name, frozenset(TaskStatus(s) for s in sources.split()), TaskStatus(target), f"task.{name}", why)
 
 
 _NOT_STARTED = "pending deferred queued retrying paused"
 _ENDED_BADLY = "failed cancelled skipped"
+_AT_WORK = "pending deferred running waiting_input"
 
-MOVES: dict[str, Move] = {
+MOVES: dict[str, Move[TaskStatus]] = {
     move.name: move
     for move in (
         _move("queued", "pending deferred retrying", "queued", "nothing stands in its way any more"),
@@ -102,9 +138,37 @@ MOVES: dict[str, Move] = {
         _move("retried_pending", _ENDED_BADLY, "pending", "somebody asked for another try; it needs its review"),
         _move("retried_deferred", _ENDED_BADLY, "deferred", "somebody asked for another try, at its time"),
         _move("redriven", "failed", "queued", "its dead letter was redriven"),
+        _move("started", "pending", "running", "a step's turn has come: the planner is at it"),
+        _move("timer_set", "pending", "deferred", "a wait for a time began"),
+        _move("waiting", "pending", "waiting_input", "a wait for a signal, a condition or an approval began"),
+        _move("ended", _AT_WORK, "completed", "a step has done what it is there for"),
+        _move("ended_failed", _AT_WORK, "failed", "a step cannot do what it is there for, or what is in it failed"),
+        _move("stopped", _AT_WORK, "cancelled", "a step was cancelled with its run"),
+        _move("reset", f"completed {_ENDED_BADLY}", "pending", "somebody had its run go on from here, or before"),
+        _move("reopened", f"completed {_ENDED_BADLY}", "running", "something in it is to be done again"),
+        _move("supplied", f"pending paused {_ENDED_BADLY}", "completed", "somebody supplied its result"),
     )
 }
-"""Every legal move by name. Out of a final state lead only the moves that people ask for: retried, redriven."""
+"""Every legal move by name. Out of a final state lead only the moves that people ask for: retries, redriving."""
+
+
+def _run_move(name: str, sources: str, target: str, why: str) -> Move[RunStatus]:
+    return Move(name, frozenset(RunStatus(s) for s in sources.split()), RunStatus(target), f"run.{name}", why)
+
+
+RUN_MOVES: dict[str, Move[RunStatus]] = {
+    move.name: move
+    for move in (
+        _run_move("started", "pending", "running", "its first steps are let go"),
+        _run_move("completed", "running paused", "completed", "all its steps have ended, and none that counts failed"),
+        _run_move("failed", "running paused", "failed", "all its steps have ended, and one failed; or its time is up"),
+        _run_move("cancelled", "pending running paused", "cancelled", "somebody cancelled it"),
+        _run_move("paused", "running", "paused", "somebody paused it: running tasks end, nothing new starts"),
+        _run_move("resumed", "paused", "running", "somebody let it go on"),
+        _run_move("retried", "running completed failed cancelled", "running", "somebody had it go on from a step"),
+    )
+}
+"""Every legal move of a run by name. ``waiting`` is how a running run is shown while it only waits."""
 
 
 def allowed_from(status: TaskStatus) -> list[str]:
@@ -112,11 +176,21 @@ def allowed_from(status: TaskStatus) -> list[str]:
     return sorted({move.target.value for move in MOVES.values() if status in move.sources})
 
 
-def refuse(move: Move, status: TaskStatus) -> InvalidTransition:
+def refuse(move: Move[TaskStatus], status: TaskStatus) -> InvalidTransition:
     """The error for a move that the present status does not allow."""
     allowed = allowed_from(status)
     return InvalidTransition(
         f"a task that is {status.value} cannot become {move.target.value} ({move.name}); "
+        f"from {status.value} it may become: {', '.join(allowed) or 'nothing, it is final'}",
+        **{"from": status.value, "to": move.target.value, "allowed": allowed},
+    )
+
+
+def refuse_run(move: Move[RunStatus], status: RunStatus) -> InvalidTransition:
+    """The error for a move that the run's present status does not allow."""
+    allowed = sorted({other.target.value for other in RUN_MOVES.values() if status in other.sources})
+    return InvalidTransition(
+        f"a run that is {status.value} cannot become {move.target.value} ({move.name}); "
         f"from {status.value} it may become: {', '.join(allowed) or 'nothing, it is final'}",
         **{"from": status.value, "to": move.target.value, "allowed": allowed},
     )

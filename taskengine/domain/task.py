@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import IntEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, AliasChoices, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-MAX_DEPENDENCIES = 1000
-MAX_NESTING = 64
-MAX_FIELDS = 100
+from taskengine.domain.expansion import ExpansionConfig
+from taskengine.domain.wire import JsonObject, Key, Name, Seconds, Tag, Text, Timestamp, Wire, no_nul
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-# Outside of these, moving a time to another zone can leave what Postgres or Python can hold.
-_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+MAX_DEPENDENCIES = 1000
 
 
 class Priority(IntEnum):
@@ -40,90 +25,6 @@ class Priority(IntEnum):
     high = 3
     urgent = 4
     critical = 5
-
-
-def no_nul(text: str) -> str:
-    """Postgres cannot store NUL in text."""
-    if "\0" in text:
-        raise ValueError("holds a NUL character, which cannot be stored")
-    return text
-
-
-def storable(text: str) -> str:
-    """Refuse text that UTF-8 or Postgres cannot hold: NUL and lone surrogates."""
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ValueError("holds a lone surrogate, which is no character") from None
-    return no_nul(text)
-
-
-def read_timestamp(value: Any) -> datetime:
-    """RFC 3339 text, or an aware datetime, as a time in UTC between 1970 and 9998."""
-    if isinstance(value, str):
-        if not _RFC3339.fullmatch(value):
-            raise ValueError("should be a time like 2030-01-31T09:00:00Z, with its zone (RFC 3339)")
-        value = datetime.fromisoformat(value.upper())
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        raise ValueError("should be a time like 2030-01-31T09:00:00Z, with its zone (RFC 3339)")
-    if not _EARLIEST <= value < _LATEST:
-        raise ValueError("should lie between the years 1970 and 9998")
-    return value.astimezone(UTC)
-
-
-def few_fields(value: Any) -> Any:
-    """Refuse an object with very many fields before each unknown one is reported as a fault."""
-    if isinstance(value, dict) and len(value) > MAX_FIELDS:
-        raise ValueError(f"has {len(value)} fields; no object here takes more than {MAX_FIELDS}")
-    return value
-
-
-Timestamp = Annotated[datetime, BeforeValidator(read_timestamp)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(no_nul)]
-Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(no_nul)]
-Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(no_nul)]
-Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
-
-
-def check_json(value: Any) -> Any:
-    """Refuse what JSON in Postgres cannot hold: NUL, lone surrogates, NaN, deep nesting, integers over 64 bits."""
-    _check_json(value, 0)
-    return value
-
-
-def _check_json(value: Any, depth: int) -> None:
-    if depth > MAX_NESTING:
-        raise ValueError(f"is nested deeper than {MAX_NESTING} levels")
-    if isinstance(value, str):
-        storable(value)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            storable(name)
-            _check_json(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check_json(item, depth + 1)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError("holds NaN or an infinite number, which JSON has no word for")
-    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
-        raise ValueError("holds an integer of more than 64 bits; send it as a string")
-
-
-JsonObject = Annotated[dict[str, Any], AfterValidator(check_json)]
-
-
-class Wire(BaseModel):
-    """Base of what clients send: snake_case or camelCase, unknown fields and wrong types refused."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _few_fields(cls, value: Any) -> Any:
-        return few_fields(value)
 
 
 class RetryPolicy(Wire):
@@ -193,6 +94,72 @@ class TaskSpec(Wire):
     queue: Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(no_nul)] | None = Field(
         None, description="Overrides the type's own queue."
     )
+    run_on: Literal["success", "failure", "always"] = Field(
+        "success", description="Which end of what it depends on lets it run; `failure` and `always` are for clean-up."
+    )
+    on_failure: Literal["fail", "continue"] = Field(
+        "fail", description="`continue`: what depends on it goes on as if it had completed."
+    )
+    expansion_config: ExpansionConfig | None = Field(None, description="Makes one task many, over arrays.")
+    input: JsonObject | None = Field(
+        None,
+        description="Data that array mappings and templates (`input.x`) may name. What an array mapping names may also "
+        "stand beside `expansion_config`, here or in the config.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_input(cls, value: Any) -> Any:
+        return gather_input(value) if isinstance(value, dict) else value
+
+
+_CONFIG_SPELLINGS = ("config", "execution_config", "executionConfig")
+_EXPANSION_SPELLINGS = ("expansion_config", "expansionConfig")
+
+
+def gather_input(task: dict[str, Any]) -> dict[str, Any]:
+    """A task in which ``expansion_config`` and the data it names, wherever they were sent, are where they belong.
+
+    People write the arrays beside the expansion: in the task they are moved into ``input`` here, in its config by
+    ``lifecycle.validate``, which knows what else the config may hold.
+    """
+    config_name = next((name for name in _CONFIG_SPELLINGS if isinstance(task.get(name), dict)), None)
+    config = dict(task[config_name]) if config_name else {}
+    inner = next((name for name in _EXPANSION_SPELLINGS if name in config), None)
+    outer = next((name for name in _EXPANSION_SPELLINGS if task.get(name) is not None), None)
+    expansion = config.get(inner) if inner else task.get(outer) if outer else None
+    if not isinstance(expansion, dict) or (inner and outer):
+        return task
+    moved = dict(task)
+    if inner:
+        moved["expansion_config"] = config.pop(inner)
+    given = moved.get("input")
+    data = dict(given) if isinstance(given, dict) else {}
+    for name in expansion_roots(expansion):
+        if name in moved and name not in _TASK_FIELDS:
+            data.setdefault(name, moved.pop(name))
+    if config_name:
+        moved[config_name] = config
+    if data and (given is None or isinstance(given, dict)):
+        moved["input"] = data
+    return moved
+
+
+def expansion_roots(expansion: dict[str, Any]) -> set[str]:
+    """First parts of the paths that an expansion reads."""
+    mapping = expansion.get("array_mapping", expansion.get("arrayMapping"))
+    paths = list(mapping.values()) if isinstance(mapping, dict) else []
+    if expansion.get("type") == "custom":
+        paths.append(expansion.get("data") or "data")
+    return {path.split(".")[0] for path in paths if isinstance(path, str)}
+
+
+_TASK_FIELDS = frozenset(spelling for name in TaskSpec.model_fields for spelling in (name, to_camel(name))) | {
+    "title",
+    "task_type",
+    "taskType",
+    *_CONFIG_SPELLINGS,
+}
 
 
 class TaskChanges(Wire):
@@ -237,6 +204,8 @@ class TaskFilter:
     assigned_to: str | None = None
     priority: str | None = None
     run_id: UUID | None = None
+    parent_id: UUID | None = None
+    kinds: tuple[str, ...] | None = ("task", "expansion")
     created_after: datetime | None = None
     created_before: datetime | None = None
     q: str | None = None

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from taskengine.domain.outcome import Outcome
-from taskengine.domain.task import few_fields
+from taskengine.domain.wire import few_fields
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 

@@ -1,44 +1,203 @@
-"""What a task's end means for those that depend on it. Runs inside the ending transaction."""
+"""What ends lead to, inside the transaction that records them.
+
+Rows that depend on what ended are counted down, and the planner says what becomes of each: queued for a worker, begun
+(a step of the engine's own), deferred, held, or skipped. Steps and runs in which something ended are looked at. What
+that ends is gone through likewise, until nothing more follows. No worker is asked on the way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
+from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection
 
-from taskengine.lifecycle.submit import upstream_error
-from taskengine.store import tasks, transitions
+from taskengine.domain import planner
+from taskengine.domain.errors import EngineError, ErrorInfo
+from taskengine.domain.planner import Turn
+from taskengine.domain.states import Kind, TaskStatus
+from taskengine.lifecycle import dispatch, settle, tell
+from taskengine.lifecycle.begin import begin, skip
+from taskengine.lifecycle.came import Came
+from taskengine.lifecycle.engine import Engine
+from taskengine.store import steps, transitions
+
+log = structlog.get_logger(__name__)
+
+NOT_NEEDED = ErrorInfo("not_needed", "runs only after a failure, and nothing failed").as_dict()
+"""Why a clean-up step is skipped."""
 
 
-def advance(conn: Connection, ended: Sequence[Any]) -> set[str]:
-    """Release or skip the dependents of tasks that just became final; returns queues with new tasks in line.
+def advance(
+    engine: Engine,
+    conn: Connection,
+    ended: Sequence[Any],
+    came: Came | None = None,
+    scopes: Iterable[UUID] = (),
+) -> None:
+    """Do what follows from rows that ended (as ``transitions`` returns them), and from what else ``came``; look at
+    ``scopes`` as well.
 
-    ``ended`` are rows as ``transitions`` returns them.
+    What must wait for the commit (publishing, telling, looking again) is handed to ``after_commit``.
     """
-    relevant = [row for row in ended if row.has_dependents]
-    queues = _release(conn, [row for row in relevant if row.status == "completed"])
-    dead = [row for row in relevant if row.status in {"failed", "cancelled", "skipped"}]
-    while dead:
-        by_status: dict[str, list[Any]] = {}
-        for row in dead:
-            by_status.setdefault(row.status, []).append(row.id)
-        dead = []
-        for status, ids in by_status.items():
-            waiting = tasks.open_dependents(conn, ids)
-            if waiting:
-                skipped = transitions.move(conn, "skipped", waiting, data=upstream_error(status))
-                dead += [row for row in skipped if row.has_dependents]
-    return queues
+    work = _Work(engine, conn)
+    work.scopes |= set(scopes)
+    first = Came(ended=list(ended))
+    if came is not None:
+        first.add(came)
+    work.go(first)
+    work.leave(told={row.id for row in ended})
 
 
-def _release(conn: Connection, completed: Sequence[Any]) -> set[str]:
-    if not completed:
-        return set()
-    hit = transitions.count_down(conn, [row.id for row in completed])
-    ready = [row for row in hit if row.ready]
-    early = [row.id for row in ready if row.early]
-    due = [row.id for row in ready if not row.early]
-    if early:
-        transitions.move(conn, "deferred", early)
-    return {row.queue for row in transitions.move(conn, "queued", due)} if due else set()
+def advance_scopes(engine: Engine, scopes: Iterable[UUID]) -> None:
+    """Look at steps and runs by themselves, in a transaction of its own: what ended in them did so without a look."""
+    with engine.db.begin() as conn:
+        work = _Work(engine, conn)
+        work.scopes |= set(scopes)
+        work.go(Came())
+        work.leave(told=set())
+
+
+def look_after_commit(engine: Engine, scopes: Iterable[UUID]) -> None:
+    """Look at steps and runs once the open transaction has committed. A crash before that costs a tick."""
+    wanted = frozenset(scopes)
+    if wanted:
+        engine.db.after_commit(partial(_quietly, engine, wanted))
+
+
+def _quietly(engine: Engine, scopes: frozenset[UUID]) -> None:
+    try:
+        with engine.db.autocommit() as conn:
+            due = [row.id for row in steps.scopes(conn, sorted(scopes)) if _is_due(row)]
+        if due:
+            advance_scopes(engine, due)
+    except EngineError as error:
+        log.warning("look_delayed", reason=str(error))
+    except Exception:
+        # What was committed stands; the reconciler looks within a tick.
+        log.exception("look_failed")
+
+
+def _is_due(row: Any) -> bool:
+    """Whether there may be something to do in a scope: nothing is open, or not all is let go, or it counts failures."""
+    if row.kind is None:
+        return not row.open
+    return row.status == "running" and (not row.open or row.gated or row.kind == Kind.loop or row.fail_fast)
+
+
+class _Work:
+    """One transaction's worth of consequences."""
+
+    def __init__(self, engine: Engine, conn: Connection) -> None:
+        self._engine = engine
+        self._conn = conn
+        self.scopes: set[UUID] = set()
+        self._later: set[UUID] = set()
+        self._let_go: set[UUID | None] = set()
+        self._queues: set[str] = set()
+        self._rung: list[Any] = []
+        self._ended: list[Any] = []
+
+    def go(self, came: Came) -> None:
+        """Work off what came, and what comes of that, to the end."""
+        while came.ended or came.hits or came.rung or came.queues or self.scopes:
+            self._rung += came.rung
+            self._queues |= came.queues
+            self._ended += came.ended
+            hits = came.hits + self._count_down(came.ended)
+            came = self._turns(hits)
+            came.add(self._look())
+
+    def _count_down(self, ended: Sequence[Any]) -> list[Any]:
+        self.scopes |= {row.scope_id for row in ended if row.scope_id is not None and row.has_dependents}
+        self._later |= {row.scope_id for row in ended if row.scope_id is not None and not row.has_dependents}
+        relevant = [row.id for row in ended if row.has_dependents]
+        return transitions.count_down(self._conn, relevant) if relevant else []
+
+    def _turns(self, hits: Sequence[Any]) -> Came:
+        turns: dict[Turn, list[Any]] = {}
+        for row in hits:
+            turns.setdefault(planner.turn(_waiting(row)), []).append(row)
+        came = Came()
+        if rows := turns.get(Turn.skip_failed):
+            came.ended += self._skip_failed([row.id for row in rows])
+        if rows := turns.get(Turn.skip_not_needed):
+            came.ended += skip(self._conn, [row.id for row in rows], NOT_NEEDED)
+        for turn, move in ((Turn.queue, "queued"), (Turn.defer, "deferred"), (Turn.hold, "paused")):
+            if rows := turns.get(turn):
+                moved = transitions.move(self._conn, move, [row.id for row in rows], held=turn is Turn.hold)
+                self._let_go |= {row.scope_id for row in moved if row.scope_id is not None}
+                self._queues |= {row.queue for row in moved if row.status == "queued"}
+        if rows := turns.get(Turn.begin):
+            paused = {row.id: row.run_paused for row in rows}
+            for row in steps.load(self._conn, list(paused)):
+                came.add(begin(self._engine, self._conn, row, paused=paused[row.id]))
+                self._let_go |= {row.scope_id, row.id}
+                self.scopes.add(row.id)
+        return came
+
+    def _skip_failed(self, ids: list[UUID]) -> list[Any]:
+        """Skip rows, each for the first that failed them; many often wait for the same."""
+        by_culprit: dict[UUID, tuple[Any, list[UUID]]] = {}
+        for row in steps.culprits(self._conn, ids):
+            by_culprit.setdefault(row.id, (row, []))[1].append(row.task_id)
+        return [
+            row
+            for culprit, hit in by_culprit.values()
+            for row in skip(self._conn, hit, upstream_error(culprit.name, culprit.status, culprit.id))
+        ]
+
+    def _look(self) -> Came:
+        came = Came()
+        wanted, self.scopes = self.scopes, set()
+        if not wanted:
+            return came
+        states = steps.scopes(self._conn, sorted(wanted))
+        due = [row for row in states if _is_due(row)]
+        self._later |= {row.id for row in states if row.open and row.kind not in {Kind.wait, Kind.workflow}}
+        runs = [row.id for row in due if row.kind is None]
+        for row in steps.load(self._conn, [row.id for row in due if row.kind is not None]):
+            if row.status == "running" and row.kind not in {Kind.wait, Kind.workflow}:
+                came.add(settle.look(self._engine, self._conn, row))
+        for run_id in sorted(runs):
+            closed, found = settle.close_run(self._conn, run_id)
+            came.add(found)
+            if closed is not None:
+                tell.run_ended(self._engine, run_id)
+        return came
+
+    def leave(self, told: set[UUID]) -> None:
+        """Hand over what waits for the commit. ``told``: rows whose end is told by the caller."""
+        engine = self._engine
+        tell.after_commit(engine, [row for row in self._ended if row.id not in told])
+        if self._rung:
+            published = [row for row in self._rung if row.published]
+            engine.db.after_commit(partial(dispatch.send_now, engine, published))
+            self._queues |= {row.queue for row in self._rung if not row.published and not row.on_the_way}
+        dispatch.after_commit(engine, self._queues)
+        # A scope in which this transaction let something go cannot have ended before its commit.
+        look_after_commit(engine, self._later - self._let_go)
+
+
+def _waiting(row: Any) -> planner.Waiting:
+    return planner.Waiting(
+        kind=Kind(row.kind),
+        status=TaskStatus(row.status),
+        run_on=row.run_on,
+        waiting_on=row.waiting_on,
+        upstream_bad=row.upstream_bad,
+        by_hand=row.by_hand,
+        early=row.early,
+        run_paused=row.run_paused,
+    )
+
+
+def upstream_error(name: str, status: str, task_id: UUID) -> dict[str, Any]:
+    """The ``last_error`` of a row that is skipped because something it depends on ended so."""
+    ended = "failed" if status == "failed" else f"was {status}"
+    return ErrorInfo(
+        "upstream_failed", f"{name}, which this depends on, {ended}", {"task_id": str(task_id), "status": status}
+    ).as_dict()

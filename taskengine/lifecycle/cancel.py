@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from taskengine.domain.states import MOVES, TaskStatus, refuse
+from taskengine.domain.states import MOVES, Kind, TaskStatus, refuse
 from taskengine.domain.task import Caller
-from taskengine.lifecycle import dispatch, query
+from taskengine.lifecycle import query, tell
 from taskengine.lifecycle.advance import advance
 from taskengine.lifecycle.engine import Engine
-from taskengine.lifecycle.finish import tell
-from taskengine.store import events, tasks, transitions
+from taskengine.lifecycle.stop import stop_rows
+from taskengine.store import events, steps, tasks, transitions
 
 
 def cancel(engine: Engine, caller: Caller, task_id: UUID, reason: str | None) -> dict[str, Any]:
@@ -28,12 +28,16 @@ def cancel(engine: Engine, caller: Caller, task_id: UUID, reason: str | None) ->
         if status not in MOVES["cancelled"].sources:
             raise refuse(MOVES["cancelled"], status)
         data = {"reason": reason, "by": caller.name}
-        if status is TaskStatus.running:
+        if row.kind != Kind.task:
+            inside = steps.below(conn, [task_id])
+            ended = stop_rows(conn, [row, *inside], reason or "cancelled", caller.name)
+            advance(engine, conn, ended)
+        elif status is TaskStatus.running:
             if row.cancel_requested_at is None:
                 tasks.request_cancel(conn, task_id, reason)
                 events.note(conn, task_id, "task.cancel_requested", data)
         else:
             ended = transitions.move(conn, "cancelled", [task_id], data=data, reason=reason)
-            dispatch.after_commit(engine, advance(conn, ended))
-            engine.db.after_commit(lambda: tell(engine, ended))
+            advance(engine, conn, ended)
+            engine.db.after_commit(lambda: tell.ended(engine, ended))
     return query.task(engine, caller, task_id)

@@ -31,6 +31,13 @@ class Claimed:
     input_schema: dict[str, Any] | None
     output_schema: dict[str, Any] | None
     claimed_at: datetime
+    run_id: UUID | None
+    path: str | None
+    parent_id: UUID | None
+    bindings: dict[str, Any] | None
+    input: dict[str, Any] | None
+    has_dependents: bool
+    """Its end matters to others, as far as the claim could tell."""
 
 
 def claim(engine: Engine, attempts: Sequence[tuple[UUID, int]], worker: str) -> tuple[list[Claimed], bool]:
@@ -68,4 +75,10 @@ def _claimed(row: Any) -> Claimed:
         input_schema=row.input_schema,
         output_schema=row.output_schema,
         claimed_at=row.claimed_at,
+        run_id=row.run_id,
+        path=row.path,
+        parent_id=row.parent_id,
+        bindings=row.bindings,
+        input=row.input,
+        has_dependents=row.has_dependents,
     )

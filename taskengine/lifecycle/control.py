@@ -8,9 +8,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from taskengine.domain.errors import Conflict
-from taskengine.domain.states import FINAL, MOVES, TaskStatus, refuse
+from taskengine.domain.states import MOVES, Kind, TaskStatus, refuse
 from taskengine.domain.task import Caller
-from taskengine.lifecycle import dispatch, query
+from taskengine.lifecycle import dispatch, query, redo
+from taskengine.lifecycle.advance import advance
+from taskengine.lifecycle.begin import begin
+from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import dead_letters, events, tasks, transitions
 
@@ -42,9 +45,23 @@ def execute(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
         if row.waiting_on or (row.requires_human_review and row.review is None):
             tasks.change(conn, task_id, {"triggered": True})
             events.note(conn, task_id, "task.trigger_noted", {"by": caller.name})
+        elif row.kind != Kind.task:
+            _trigger_step(engine, conn, caller, row)
         else:
             _move(engine, conn, caller, row, "triggered")
     return query.task(engine, caller, task_id)
+
+
+def _trigger_step(engine: Engine, conn: Connection, caller: Caller, row: Any) -> None:
+    """Begin an expansion by hand; other steps begin when the run lets them."""
+    if row.kind != Kind.expansion:
+        raise Conflict(f"a {row.kind} step begins with its run; it cannot be triggered by hand")
+    tasks.change(conn, row.id, {"triggered": True})
+    events.note(conn, row.id, "task.triggered", {"by": caller.name})
+    came = begin(engine, conn, row, paused=False) if row.status == "deferred" else Came()
+    if row.status == "pending":
+        came.hits = transitions.standing(conn, [row.id])
+    advance(engine, conn, [], came)
 
 
 def retry(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
@@ -55,6 +72,11 @@ def retry(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
     """
     with engine.db.begin() as conn:
         row = locked(conn, caller, task_id)
+        if row.run_id is not None or row.scope_id is not None or row.kind != Kind.task:
+            if TaskStatus(row.status) not in MOVES["retried"].sources:
+                raise refuse(MOVES["retried"], TaskStatus(row.status))
+            redo.again(engine, conn, caller, row)
+            return query.task(engine, caller, task_id)
         waiting_on = 0
         if TaskStatus(row.status) in MOVES["retried"].sources:
             waiting_on = _upstream_left(conn, row)
@@ -66,11 +88,11 @@ def retry(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
 def _upstream_left(conn: Connection, row: Any) -> int:
     """How many tasks the retried one still has to wait for; counted anew, since some may be deleted by now."""
     left = tasks.unfinished_upstream(conn, row.id)
-    dead = [name for name, status in left if TaskStatus(status) in FINAL]
+    dead = [name for name, ended in left if ended]
     if dead:
         raise Conflict(f"the task depends on others that did not complete ({', '.join(dead[:5])}); retry those first")
     if len(left) != row.waiting_on:
-        tasks.change(conn, row.id, {"waiting_on": len(left)})
+        tasks.change(conn, row.id, {"waiting_on": len(left), "upstream_bad": 0})
     return len(left)
 
 
@@ -98,12 +120,18 @@ def resume(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
     """Put a paused task where it belongs now."""
     with engine.db.begin() as conn:
         row = locked(conn, caller, task_id)
+        if row.held:
+            raise Conflict("the task is paused with its run; resume that with POST /v1/runs/{id}/resume")
         _move(engine, conn, caller, row, place(engine, row))
+        if row.kind != Kind.task:
+            advance(engine, conn, [], Came(hits=transitions.standing(conn, [task_id])))
     return query.task(engine, caller, task_id)
 
 
 def place(engine: Engine, row: Any) -> str:
-    """The move that takes a paused task to where it belongs."""
+    """The move that takes a paused task to where it belongs. What becomes of a step is then the planner's."""
+    if row.kind != Kind.task:
+        return "resumed_pending"
     unreviewed = row.requires_human_review and row.review is None
     untriggered = row.execution_type == "manual" and not row.triggered
     if row.waiting_on or unreviewed or untriggered:

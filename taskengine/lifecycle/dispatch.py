@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -77,6 +78,14 @@ def send_now(engine: Engine, rows: Iterable[Any]) -> None:
         engine.publisher.publish([Message(row.queue, row.priority, [(row.task_id, 1)]) for row in rows])
     except BrokerDown as error:
         log.warning("dispatch_delayed", reason=str(error))
+
+
+def ring_expansion(engine: Engine, expansion_id: UUID) -> None:
+    """Have the rest of an expansion's children made. On failure the reconciler makes them."""
+    try:
+        engine.publisher.expand(expansion_id)
+    except BrokerDown as error:
+        log.warning("expansion_delayed", reason=str(error))
 
 
 def after_commit(engine: Engine, queues: Iterable[str]) -> None:

@@ -50,7 +50,7 @@ def update(engine: Engine, caller: Caller, task_id: UUID, changes: TaskChanges) 
         if changes.retry is not None:
             values["retry"] = changes.retry.model_dump()
         if changes.config is not None:
-            values |= _config(engine, row, changes.config)
+            values |= checked_config(engine, row, changes.config)
         if changes.expires_at is not None and changes.expires_at <= engine.clock():
             raise Invalid(
                 "expires_at lies in the past", [FieldError(("expires_at",), "lies in the past", "in_the_past")]
@@ -64,7 +64,11 @@ def update(engine: Engine, caller: Caller, task_id: UUID, changes: TaskChanges) 
     return query.task(engine, caller, task_id)
 
 
-def _config(engine: Engine, row: Any, config: dict[str, Any]) -> dict[str, Any]:
+def checked_config(engine: Engine, row: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a task that another config changes; ``***`` keeps a secret.
+
+    Invalid if it does not fit the type.
+    """
     handler = engine.registry.get(row.type)
     if handler is None:
         raise Conflict(f"the task type {row.type!r} is not installed here, so the config cannot be checked")

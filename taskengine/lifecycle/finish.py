@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, assert_never
 from uuid import UUID
 
 import orjson
-import redis
 import structlog
 
 from taskengine.domain.errors import ErrorInfo, Unavailable
@@ -16,18 +15,13 @@ from taskengine.domain.outcome import Cancelled, Failed, Succeeded, TimedOut
 from taskengine.domain.retry import delay_seconds
 from taskengine.domain.states import MOVES
 from taskengine.domain.task import RetryPolicy
-from taskengine.lifecycle import dispatch
-from taskengine.lifecycle.advance import advance
+from taskengine.lifecycle import dispatch, tell
+from taskengine.lifecycle.advance import advance, look_after_commit
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.run import Ended
-from taskengine.live import finished
 from taskengine.store import executions, transitions
 
 log = structlog.get_logger(__name__)
-
-# Nobody waits for one of a large pack as a rule, and large results are better read once than sent to all.
-_MOST_TOLD = 8
-_LONGEST_TOLD = 16_384
 
 
 def finish(engine: Engine, ended: Sequence[Ended]) -> int:
@@ -53,13 +47,14 @@ def finish(engine: Engine, ended: Sequence[Ended]) -> int:
 
 def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]]) -> int:
     recorded: list[Any] = []
-    if not any(item.logs or item.steps for item in ended):
+    if not any(item.logs or item.steps or item.claimed.has_dependents for item in ended):
         # Most attempts leave nothing but their end, and nobody depends on them: one statement, one round trip.
         with engine.db.autocommit() as conn:
             recorded = transitions.finish(conn, rows, alone=True)
+        look_after_commit(engine, {row.scope_id for row in recorded if row.scope_id and row.completed_at})
     if len(recorded) < len(rows):
         recorded += _record_fully(engine, ended, rows, {row.id for row in recorded})
-    tell(engine, recorded, {item.claimed.task_id: item.result_json for item in ended})
+    tell.ended(engine, recorded, {item.claimed.task_id: item.result_json for item in ended})
     dispatch.after_commit(engine, {row.queue for row in recorded if row.more})
     return len(recorded)
 
@@ -70,45 +65,10 @@ def _record_fully(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[st
         executions.add_logs(conn, [line for item in ended for line in item.logs])
         executions.add_steps(conn, [step for item in ended for step in item.steps])
         recorded = transitions.finish(conn, left, alone=False)
-        dispatch.after_commit(engine, advance(conn, recorded))
+        advance(engine, conn, [row for row in recorded if row.completed_at is not None])
     if len(recorded) < len(left):
         log.info("late_results_refused", attempts=len(left) - len(recorded))
     return recorded
-
-
-def tell(engine: Engine, rows: Sequence[Any], results: Mapping[UUID, bytes | None] | None = None) -> None:
-    """Wake clients that wait for tasks that became final. A Redis that is down only makes them look later.
-
-    ``results`` are those of tasks whose attempt just ended; then the clients hear all of the end.
-    """
-    final = [row for row in rows if row.completed_at is not None]
-    if not final or not engine.publisher.available():
-        return
-    try:
-        if results is None or len(final) > _MOST_TOLD:
-            finished.announce(engine.redis, [{"id": row.id} for row in final])
-        else:
-            finished.announce(engine.redis, [_end(row, results.get(row.id)) for row in final])
-    except redis.RedisError as error:
-        log.warning("announce_failed", reason=str(error))
-
-
-def _end(row: Any, result: bytes | None) -> dict[str, Any]:
-    if result is not None and len(result) > _LONGEST_TOLD:
-        return {"id": row.id}
-    return {
-        "id": row.id,
-        "status": row.status,
-        "attempt": row.attempt,
-        "error_count": row.error_count,
-        "last_error": row.last_error,
-        "result": None if result is None else orjson.Fragment(result),
-        "started_at": row.started_at,
-        "updated_at": row.updated_at,
-        "completed_at": row.completed_at,
-        "cancel_requested_at": row.cancel_requested_at,
-        "cancel_reason": row.cancel_reason,
-    }
 
 
 def _row(engine: Engine, ended: Ended) -> dict[str, Any]:

@@ -1,18 +1,23 @@
 """The reconciler: finds what should have moved and did not. Every step may run anywhere, any number of times.
 
-1. release what is due (scheduled tasks, retries)
+1. release what is due (scheduled tasks, retries, waits for a time)
 2. cancel what expired before it started
-3. give up attempts whose lease ran out
-4. ring again for published tasks that nobody claimed
-5. dispatch the lines that have room in the broker
-6. send canaries, so that a deaf worker is found
-7. forget what nobody needs any more
+3. end what is over its time: waits, steps and runs
+4. give up attempts whose lease ran out
+5. look again at waits for a condition
+6. make what is left of large expansions
+7. look at steps and runs in which all has ended
+8. ring again for published tasks that nobody claimed
+9. dispatch the lines that have room in the broker
+10. send canaries, so that a deaf worker is found
+11. forget what nobody needs any more
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Connection
@@ -20,12 +25,14 @@ from sqlalchemy import Connection
 from config.settings import QUEUES
 from taskengine.broker.publish import BrokerDown
 from taskengine.domain.errors import ErrorInfo
-from taskengine.lifecycle import dispatch
-from taskengine.lifecycle.advance import advance
+from taskengine.domain.states import Kind
+from taskengine.lifecycle import conclude, dispatch, expand, overdue, tell
+from taskengine.lifecycle.advance import advance, advance_scopes
+from taskengine.lifecycle.begin import begin, over
+from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
-from taskengine.lifecycle.finish import tell
 from taskengine.lifecycle.prune import prune
-from taskengine.store import idempotency, outbox, queues, tasks, transitions
+from taskengine.store import idempotency, outbox, queues, runs, steps, tasks, transitions
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +50,11 @@ def tick(engine: Engine, holder: str) -> bool:
             return False
     release_due(engine)
     cancel_expired(engine)
+    end_overdue(engine)
     give_up_lost(engine)
+    watch_conditions(engine)
+    make_expansions(engine)
+    look_at_left_behind(engine)
     ring_again(engine)
     dispatch_lines(engine)
     send_canaries(engine, holder)
@@ -52,18 +63,35 @@ def tick(engine: Engine, holder: str) -> bool:
 
 
 def release_due(engine: Engine) -> int:
-    """1. Queue deferred and retrying tasks whose time has come."""
+    """1. Queue deferred and retrying tasks whose time has come; end waits for a time, begin expansions."""
     released = 0
     for _ in range(_ROUNDS):
         with engine.db.begin() as conn:
             due = tasks.due(conn, _BATCH)
             if due:
-                moved = transitions.move(conn, "queued", [row.id for row in due])
-                dispatch.after_commit(engine, {row.queue for row in moved})
+                _release(engine, conn, due)
         released += len(due)
         if len(due) < _BATCH:
             break
     return released
+
+
+def _release(engine: Engine, conn: Connection, due: Sequence[Any]) -> None:
+    by_kind: dict[Kind, list[UUID]] = {}
+    for row in due:
+        by_kind.setdefault(Kind(row.kind), []).append(row.id)
+    came = Came()
+    tasks_due = by_kind.get(Kind.task, [])
+    held = runs.paused_among(conn, tasks_due) if tasks_due else set()
+    if held:
+        transitions.move(conn, "paused", sorted(held), held=True)
+    if ready := [task_id for task_id in tasks_due if task_id not in held]:
+        came.queues |= {row.queue for row in transitions.move(conn, "queued", ready)}
+    for row in steps.load(conn, by_kind.get(Kind.wait, [])):
+        came.add(over(conn, row))
+    for row in steps.load(conn, by_kind.get(Kind.expansion, [])):
+        came.add(begin(engine, conn, row, paused=False))
+    advance(engine, conn, [], came)
 
 
 def cancel_expired(engine: Engine) -> int:
@@ -74,30 +102,72 @@ def cancel_expired(engine: Engine) -> int:
         expired = tasks.expired(conn, _BATCH)
         if expired:
             ended = transitions.move(conn, "expired", expired, data=error)
-            _advance(engine, conn, ended)
-    tell(engine, ended)
+            advance(engine, conn, ended)
+    tell.ended(engine, ended)
     return len(ended)
 
 
+def end_overdue(engine: Engine) -> int:
+    """3. End waits, steps and runs that took longer than they may; what is done in them is kept."""
+    with engine.db.begin() as conn:
+        late = steps.over(conn, _BATCH)
+        for row in steps.load(conn, [row.id for row in late]):
+            advance(engine, conn, [], overdue.end_step(conn, row))
+    with engine.db.autocommit() as conn:
+        late_runs = runs.over(conn, _BATCH)
+    for run_id in late_runs:
+        with engine.db.begin() as conn:
+            overdue.end_run(engine, conn, run_id)
+    return len(late) + len(late_runs)
+
+
 def give_up_lost(engine: Engine) -> int:
-    """3. End attempts whose worker fell silent; their tasks queue again."""
+    """4. End attempts whose worker fell silent; their tasks queue again."""
     error = ErrorInfo("worker_lost", "the worker fell silent and the attempt was given up").as_dict()
     with engine.db.begin() as conn:
         lost = transitions.lose(conn, lost_limit=engine.settings.lost_limit, error=error, limit=_BATCH)
         if lost:
             log.warning("attempts_lost", count=len(lost))
-            _advance(engine, conn, [row for row in lost if row.completed_at is not None])
+            advance(engine, conn, [row for row in lost if row.completed_at is not None])
             dispatch.after_commit(engine, {row.queue for row in lost if row.status == "queued"})
-    tell(engine, lost)
+    tell.ended(engine, lost)
     return len(lost)
 
 
-def _advance(engine: Engine, conn: Connection, ended: Sequence[Any]) -> None:
-    dispatch.after_commit(engine, advance(conn, ended))
+def watch_conditions(engine: Engine) -> int:
+    """5. End waits whose condition holds by now."""
+    with engine.db.autocommit() as conn:
+        watching = steps.watching(conn, None, _BATCH)
+    return sum(conclude.look_at_wait(engine, wait_id) for wait_id in watching)
+
+
+def make_expansions(engine: Engine) -> int:
+    """6. Make the children that an interrupted maker left."""
+    with engine.db.autocommit() as conn:
+        unmade = steps.unmade(conn, _BATCH)
+    return sum(make_children(engine, expansion_id) for expansion_id in unmade)
+
+
+def make_children(engine: Engine, expansion_id: UUID) -> bool:
+    """Make the rest of an expansion's children; False if another is at it."""
+    made = expand.go_on(engine, expansion_id)
+    if made:
+        # The last of them may have ended while more were still to come.
+        advance_scopes(engine, [expansion_id])
+    return made
+
+
+def look_at_left_behind(engine: Engine) -> int:
+    """7. Look at steps and runs in which nothing is under way: whoever should have looked was interrupted."""
+    with engine.db.autocommit() as conn:
+        left = steps.left_behind(conn, engine.settings.relay_seconds, _BATCH)
+    for scope in left:
+        advance_scopes(engine, [scope])
+    return len(left)
 
 
 def ring_again(engine: Engine) -> int:
-    """4. Put published tasks back in line that nobody claimed and that no message in the broker names."""
+    """8. Put published tasks back in line that nobody claimed and that no message in the broker names."""
     rung = 0
     with engine.db.autocommit() as conn:
         overdue = outbox.overdue(conn, engine.settings.relay_seconds)
@@ -118,14 +188,14 @@ def ring_again(engine: Engine) -> int:
 
 
 def dispatch_lines(engine: Engine) -> int:
-    """5. Fill the windows of queues that have tasks in line."""
+    """9. Fill the windows of queues that have tasks in line."""
     with engine.db.autocommit() as conn:
         lines = outbox.queues_in_line(conn, QUEUES)
     return sum(dispatch.dispatch(engine, queue) for queue in lines)
 
 
 def send_canaries(engine: Engine, holder: str) -> None:
-    """6. Let every queue's worker prove that it hears."""
+    """10. Let every queue's worker prove that it hears."""
     with engine.db.autocommit() as conn:
         if not queues.take_turn(conn, "canary", holder, CANARY_SECONDS):
             return
@@ -141,7 +211,7 @@ def send_canaries(engine: Engine, holder: str) -> None:
 
 
 def clean(engine: Engine, holder: str) -> None:
-    """7. Forget old idempotency keys, and finished tasks where the operator wants that."""
+    """11. Forget old idempotency keys, and finished tasks where the operator wants that."""
     with engine.db.autocommit() as conn:
         if not queues.take_turn(conn, "clean", holder, _CLEANING_SECONDS):
             return

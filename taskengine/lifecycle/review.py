@@ -8,11 +8,12 @@ from uuid import UUID
 from taskengine.domain.errors import Conflict
 from taskengine.domain.states import MOVES, TaskStatus, refuse
 from taskengine.domain.task import Caller
-from taskengine.lifecycle import dispatch, query
+from taskengine.lifecycle import query, tell
 from taskengine.lifecycle.advance import advance
-from taskengine.lifecycle.control import is_early, locked
+from taskengine.lifecycle.came import Came
+from taskengine.lifecycle.conclude import decide, is_approval
+from taskengine.lifecycle.control import locked
 from taskengine.lifecycle.engine import Engine
-from taskengine.lifecycle.finish import tell
 from taskengine.store import events, tasks, transitions
 
 
@@ -29,25 +30,29 @@ def approve(engine: Engine, caller: Caller, task_id: UUID, notes: str | None) ->
     """Let a task run, once nothing else stands in its way."""
     with engine.db.begin() as conn:
         row = locked(conn, caller, task_id)
+        if is_approval(row):
+            decide(engine, conn, caller, row, "approved", notes)
+            return query.task(engine, caller, task_id)
         _check(row)
         review = {"decision": "approved", "notes": notes, "by": caller.name, "at": engine.clock()}
         tasks.change(conn, task_id, {"review": review})
         events.note(conn, task_id, "task.approved", {"notes": notes, "by": caller.name})
         ready = not row.waiting_on and (row.execution_type != "manual" or row.triggered)
         if ready and TaskStatus(row.status) is TaskStatus.pending:
-            moved = transitions.move(
-                conn, "deferred" if is_early(engine, row) else "queued", [task_id], data={"by": caller.name}
-            )
-            dispatch.after_commit(engine, {item.queue for item in moved if item.status == "queued"})
+            advance(engine, conn, [], Came(hits=transitions.standing(conn, [task_id])))
     return query.task(engine, caller, task_id)
 
 
 def reject(engine: Engine, caller: Caller, task_id: UUID, reason: str | None) -> dict[str, Any]:
     """Cancel a task that a reviewer does not want."""
     with engine.db.begin() as conn:
-        _check(locked(conn, caller, task_id))
+        row = locked(conn, caller, task_id)
+        if is_approval(row):
+            decide(engine, conn, caller, row, "rejected", reason)
+            return query.task(engine, caller, task_id)
+        _check(row)
         data = {"decision": "rejected", "reason": reason, "by": caller.name, "at": engine.clock()}
         ended = transitions.move(conn, "rejected", [task_id], data=data, reason=reason)
-        dispatch.after_commit(engine, advance(conn, ended))
-        engine.db.after_commit(lambda: tell(engine, ended))
+        advance(engine, conn, ended)
+        engine.db.after_commit(lambda: tell.ended(engine, ended))
     return query.task(engine, caller, task_id)

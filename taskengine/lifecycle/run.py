@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,12 +23,13 @@ from taskengine.domain.errors import (
 )
 from taskengine.domain.outcome import Cancelled, Failed, Outcome, Succeeded, TimedOut
 from taskengine.domain.redaction import Redactor
-from taskengine.domain.task import check_json
+from taskengine.domain.wire import check_json
 from taskengine.handlers.base import Handler
 from taskengine.lifecycle import schemas
 from taskengine.lifecycle.claim import Claimed
 from taskengine.lifecycle.context import RunContext
 from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.names import Lookup, Names
 from taskengine.lifecycle.watch import Attempt, Watch
 from taskengine.store.cipher import WrongKey
 
@@ -122,7 +122,7 @@ def _resolve(engine: Engine, handler: Handler[Any], context: RunContext, redacto
     try:
         clear = credentials.unseal(claimed.config, engine.cipher.decrypt, redactor.add)
         if templates.has_template(clear):
-            clear = templates.render(clear, names(engine, context))
+            clear = templates.render(clear, names(engine, context, claimed, redactor))
             if claimed.input_schema is not None:
                 _check_input(claimed.input_schema, clear)
         return handler.Config.model_validate(clear)
@@ -154,23 +154,12 @@ def _check_input(schema: dict[str, Any], rendered: Any) -> None:
         raise PermanentError("invalid_config", text, {"errors": faults})
 
 
-def names(engine: Engine, context: RunContext) -> dict[str, Any]:
-    """What templates may name."""
-    return {
-        "secrets": _Lookup(context.secret),
-        "now": engine.clock(),
+def names(engine: Engine, context: RunContext, claimed: Claimed, redactor: Redactor) -> dict[str, Any]:
+    """What templates may name: what the row sees, and what only its worker may."""
+    return Names(engine, claimed, redactor.add).all | {
+        "secrets": Lookup(context.secret),
         "task": {"id": str(context.task_id), "attempt": context.attempt},
     }
-
-
-class _Lookup:
-    """``secrets.NAME`` in a template; the name is looked up when the template asks for it."""
-
-    def __init__(self, get: Callable[[str], str]) -> None:
-        self._get = get
-
-    def __getitem__(self, name: str) -> str:
-        return self._get(name)
 
 
 def stopped(attempt: Attempt, outcome: Outcome | None, timeout: float) -> Outcome:

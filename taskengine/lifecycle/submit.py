@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from taskengine.domain.errors import FieldError, Invalid, UnknownDependency
-from taskengine.domain.states import FINAL, TaskStatus
+from taskengine.domain.planner import Turn, Waiting, turn
+from taskengine.domain.states import Kind, TaskStatus
 from taskengine.domain.task import Caller, TaskSpec
 from taskengine.lifecycle import dispatch, query
+from taskengine.lifecycle.advance import NOT_NEEDED, advance, upstream_error
+from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import Prepared, prepare
 from taskengine.store import tasks, transitions
@@ -65,13 +69,14 @@ def _submit(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
         rung = transitions.insert(conn, [item.row for item in prepared], _AT_ONCE)
         _refuse_draining(rung, prepared)
         tasks.add_edges(conn, _edges(prepared))
+        _begin(engine, conn, prepared)
     _ring(engine, [row for row in rung if row.task_id is not None])
     return prepared, rung[0].stored_at
 
 
 def _transaction(engine: Engine, prepared: Sequence[Prepared]) -> AbstractContextManager[Connection]:
-    # Without edges the one INSERT is all there is: two round trips less.
-    alone = not any(item.upstream_ids or item.upstream_new for item in prepared)
+    # Without edges and expansions the one INSERT is all there is: two round trips less.
+    alone = not any(item.upstream_ids or item.upstream_new or item.row["kind"] == Kind.expansion for item in prepared)
     return engine.db.autocommit() if alone else engine.db.begin()
 
 
@@ -88,11 +93,13 @@ def _refuse_draining(rung: Sequence[Any], prepared: Sequence[Prepared]) -> None:
         )
 
 
-def _stored_upstream(conn: Connection, caller: Caller, prepared: Sequence[Prepared]) -> dict[UUID, str]:
+def _stored_upstream(conn: Connection, caller: Caller, prepared: Sequence[Prepared]) -> dict[UUID, _End]:
     wanted = {task_id for item in prepared for task_id in item.upstream_ids}
     if not wanted:
         return {}
-    known = tasks.upstream(conn, caller.organization_id, sorted(wanted))
+    known = {
+        task_id: _end(row) for task_id, row in tasks.upstream(conn, caller.organization_id, sorted(wanted)).items()
+    }
     for place, item in enumerate(prepared):
         for task_id in item.upstream_ids:
             if task_id not in known:
@@ -103,36 +110,67 @@ def _stored_upstream(conn: Connection, caller: Caller, prepared: Sequence[Prepar
     return known
 
 
-def _settle(engine: Engine, item: Prepared, prepared: Sequence[Prepared], known: dict[UUID, str]) -> None:
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How something that is depended on has ended: ``bad`` is None while it has not."""
+
+    name: str
+    status: str
+    task_id: UUID
+    bad: bool | None
+
+
+def _end(row: Any) -> _End:
+    return _End(row.name, row.status, row.id, row.ended_bad)
+
+
+def _settle(engine: Engine, item: Prepared, prepared: Sequence[Prepared], known: dict[UUID, _End]) -> None:
     """Decide the status that a task starts in; what it depends on is settled already."""
     row = item.row
     upstream = [known[task_id] for task_id in item.upstream_ids]
-    upstream += [prepared[place].row["status"] for place in item.upstream_new]
-    dead = [status for status in upstream if TaskStatus(status) in FINAL and status != "completed"]
-    row["waiting_on"] = sum(status != "completed" for status in upstream)
     for place in item.upstream_new:
-        prepared[place].row["has_dependents"] = True
+        other = prepared[place].row
+        other["has_dependents"] = True
+        upstream.append(_End(other["name"], other["status"], other["id"], other.get("ended_bad")))
+    bad = [end for end in upstream if end.bad]
+    row["waiting_on"] = sum(end.bad is None for end in upstream)
+    row["upstream_bad"] = len(bad)
+    match turn(_waiting(engine, row)):
+        case Turn.skip_failed:
+            row |= {"status": "skipped", "ended_bad": True}
+            row["last_error"] = upstream_error(bad[0].name, bad[0].status, bad[0].task_id)
+        case Turn.skip_not_needed:
+            row |= {"status": "skipped", "ended_bad": False, "last_error": NOT_NEEDED}
+        case Turn.queue:
+            row["status"] = "queued"
+        case Turn.defer:
+            row["status"] = "deferred"
+        case _:
+            row["status"] = "pending"
+
+
+def _waiting(engine: Engine, row: dict[str, Any]) -> Waiting:
     scheduled = row["scheduled_for"]
-    if dead:
-        row["status"] = "skipped"
-        row["last_error"] = upstream_error(dead[0])
-    elif row["waiting_on"] or row["requires_human_review"] or row["execution_type"] == "manual":
-        row["status"] = "pending"
-    elif scheduled is not None and scheduled > engine.clock():
-        row["status"] = "deferred"
-    else:
-        row["status"] = "queued"
+    return Waiting(
+        kind=Kind(row["kind"]),
+        status=TaskStatus.pending,
+        run_on=row["run_on"],
+        waiting_on=row["waiting_on"],
+        upstream_bad=row["upstream_bad"],
+        by_hand=row["requires_human_review"] or row["execution_type"] == "manual",
+        early=scheduled is not None and scheduled > engine.clock(),
+    )
 
 
-def upstream_error(status: str) -> dict[str, Any]:
-    """The ``last_error`` of a task that is skipped because something it depends on ended so."""
-    return {
-        "code": "upstream_failed",
-        "message": f"a task that this one depends on was {status}"
-        if status != "failed"
-        else "a task that this one depends on failed",
-        "details": {},
-    }
+def _begin(engine: Engine, conn: Connection, prepared: Sequence[Prepared]) -> None:
+    """Begin the expansions that wait for nothing."""
+    ready = [
+        item.row["id"]
+        for item in prepared
+        if item.row["kind"] == Kind.expansion and item.row["status"] == "pending" and not item.row["waiting_on"]
+    ]
+    if ready:
+        advance(engine, conn, [], Came(hits=transitions.standing(conn, ready)))
 
 
 def _edges(prepared: Sequence[Prepared]) -> list[tuple[UUID, UUID]]:

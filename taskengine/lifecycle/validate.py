@@ -13,9 +13,10 @@ import orjson
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from config.settings import QUEUES
-from taskengine.domain import credentials, graph, templates
+from taskengine.domain import credentials, expansion, graph, templates
 from taskengine.domain.errors import CircularDependency, FieldError, Invalid, UnknownDependency
 from taskengine.domain.ids import new_id
+from taskengine.domain.states import Kind
 from taskengine.domain.task import Caller, Priority, TaskSpec
 from taskengine.handlers.base import Handler
 from taskengine.lifecycle import schemas
@@ -53,7 +54,7 @@ def prepare(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
         text = f"the tasks have {edges} dependencies together; at most {MAX_EDGES} fit one request"
         raise Invalid(text, [FieldError(("tasks",), text, "too_many_dependencies")])
     errors: list[FieldError] = []
-    rows = [_row(engine, caller, place, spec, errors) for place, spec in enumerate(specs)]
+    rows = [task_row(engine, caller, place, spec, errors) for place, spec in enumerate(specs)]
     if errors:
         shown = errors[:_SHOWN_ERRORS]
         raise Invalid(_summary(errors), shown)
@@ -72,7 +73,10 @@ def _summary(errors: Sequence[FieldError]) -> str:
     return f"{where}: {first.msg}{more}"
 
 
-def _row(engine: Engine, caller: Caller, place: int, spec: TaskSpec, errors: list[FieldError]) -> dict[str, Any]:
+def task_row(
+    engine: Engine, caller: Caller, place: int | str, spec: TaskSpec, errors: list[FieldError]
+) -> dict[str, Any]:
+    """A task's row, without a status; its faults are added to ``errors``, with ``place`` in front."""
     handler = engine.registry.get(spec.type)
     if handler is None:
         errors.append(
@@ -81,8 +85,9 @@ def _row(engine: Engine, caller: Caller, place: int, spec: TaskSpec, errors: lis
         return {}
     found = list(check_spec(engine, handler, spec))
     errors += [FieldError((place, *fault.loc), fault.msg, fault.type) for fault in found]
-    config, light = check_config(handler, spec.config, spec.input_schema)
-    errors += [FieldError((place, "config", *fault.loc), fault.msg, fault.type) for fault in config]
+    config, data = _gathered(handler, spec)
+    faults, light = check_config(handler, config, spec.input_schema)
+    errors += [FieldError((place, "config", *fault.loc), fault.msg, fault.type) for fault in faults]
     declared = secret_fields(handler.Config)
     return {
         "id": new_id(),
@@ -94,7 +99,7 @@ def _row(engine: Engine, caller: Caller, place: int, spec: TaskSpec, errors: lis
         "priority": int(Priority[spec.priority]),
         "urgency": 1 if spec.urgency == "urgent" else 0,
         "light": light,
-        "config": credentials.seal(spec.config, declared, engine.cipher.encrypt),
+        "config": credentials.seal(config, declared, engine.cipher.encrypt),
         "description": spec.description,
         "assigned_to_bot": spec.assigned_to_bot,
         "assigned_to": spec.assigned_to,
@@ -117,7 +122,35 @@ def _row(engine: Engine, caller: Caller, place: int, spec: TaskSpec, errors: lis
         "has_dependents": False,
         "last_error": None,
         "created_by": caller.name,
+        "run_on": spec.run_on,
+        "on_failure": spec.on_failure,
+        "kind": Kind.task.value if spec.expansion_config is None else Kind.expansion.value,
+        "input": None if data is None else credentials.seal(data, declared, engine.cipher.encrypt),
+        "expansion_config": None
+        if spec.expansion_config is None
+        else spec.expansion_config.model_dump(mode="json", exclude_unset=True),
     }
+
+
+def _gathered(handler: Handler[Any], spec: TaskSpec) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A task's config and input, with what its expansion goes over moved from the one to the other.
+
+    What the type's config has a field for stays.
+    """
+    if spec.expansion_config is None:
+        return spec.config, spec.input
+    fields = {spelling for name, item in handler.Config.model_fields.items() for spelling in (name, item.alias)}
+    sources = expansion.sources(spec.expansion_config).values()
+    roots = {source.partition(".")[0] for source in sources if isinstance(source, str)}
+    moved = {name: spec.config[name] for name in roots - fields if name in spec.config}
+    if not moved:
+        return spec.config, spec.input
+    return {name: value for name, value in spec.config.items() if name not in moved}, moved | (spec.input or {})
+
+
+def declared_secrets(engine: Engine) -> frozenset[str]:
+    """Names of the fields that any installed type declares as credentials."""
+    return frozenset[str]().union(*(secret_fields(handler.Config) for handler in engine.registry))
 
 
 @lru_cache(maxsize=256)
@@ -144,10 +177,14 @@ def check_spec(engine: Engine, handler: Handler[Any], spec: TaskSpec) -> Iterato
         yield FieldError(("scheduled_for",), "execution_type scheduled needs scheduled_for", "missing")
     if spec.expires_at is not None and spec.expires_at <= engine.clock():
         yield FieldError(("expires_at",), "lies in the past", "in_the_past")
-    for name in ("input_schema", "output_schema"):
-        schema = getattr(spec, name)
+    expanded = spec.expansion_config
+    for loc, schema in (
+        (("input_schema",), spec.input_schema),
+        (("output_schema",), spec.output_schema),
+        (("expansion_config", "validation"), None if expanded is None else expanded.validation),
+    ):
         if schema is not None and (fault := schemas.fault(schema)) is not None:
-            yield FieldError((name,), fault.msg, fault.type)
+            yield FieldError(loc, fault.msg, fault.type)
 
 
 @lru_cache(maxsize=256)

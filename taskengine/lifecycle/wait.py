@@ -1,4 +1,4 @@
-"""Waits for a task to end."""
+"""Waits for a task, or a run, to end."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from taskengine.domain.states import FINAL
+from taskengine.domain.states import FINAL, RUN_FINAL
 from taskengine.domain.task import Caller
-from taskengine.lifecycle import query
+from taskengine.lifecycle import query, query_runs
 from taskengine.lifecycle.engine import Engine
 
 # A wake-up can be lost with Redis; then the record is looked at this often.
@@ -39,6 +39,21 @@ def wait(
         return task
     finally:
         engine.finishes.forget(task_id, waiter)
+
+
+def wait_run(engine: Engine, caller: Caller, run_id: UUID, seconds: float) -> dict[str, Any]:
+    """The run, as soon as it is final, or as it stands after ``seconds``. NotFound at once if there is none."""
+    until = time.monotonic() + seconds
+    waiter = engine.finishes.register(run_id)
+    try:
+        run = query_runs.run(engine, caller, run_id)
+        while run["status"] not in RUN_FINAL and (left := until - time.monotonic()) > 0:
+            waiter.wait(min(left, _LOOK_SECONDS))
+            waiter.clear()
+            run = query_runs.run(engine, caller, run_id)
+        return run
+    finally:
+        engine.finishes.forget(run_id, waiter)
 
 
 def _ended(task: dict[str, Any], end: dict[str, Any] | None) -> dict[str, Any] | None:

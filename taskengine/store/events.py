@@ -13,8 +13,9 @@ from taskengine.store.tables import events
 
 _NOTE = text(
     """
-    INSERT INTO events (organization_id, task_id, type, from_status, to_status, attempt, data)
-    SELECT organization_id, id, :type, status, status, attempt, CAST(:data AS json) FROM tasks WHERE id = :task_id
+    INSERT INTO events (organization_id, task_id, run_id, type, from_status, to_status, attempt, data)
+    SELECT organization_id, id, run_id, :type, status, status, attempt, CAST(:data AS json)
+    FROM tasks WHERE id = :task_id
     """
 )
 

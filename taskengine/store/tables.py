@@ -16,6 +16,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     DateTime,
     Double,
     ForeignKey,
@@ -34,7 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from taskengine.domain.states import FINAL, ExecutionStatus, TaskStatus
+from taskengine.domain.states import FINAL, RUN_FINAL, ExecutionStatus, Kind, RunStatus, TaskStatus
 
 metadata = MetaData(
     naming_convention={
@@ -139,12 +140,48 @@ tasks = Table(
     Column("cancel_reason", Text),
     Column("run_id", Uuid),
     Column("group_id", Uuid),
+    # The step or expansion that this row is a part of, and its place there.
     Column("parent_id", Uuid),
     Column("sequence_num", Integer),
+    Column("kind", Text, nullable=False, server_default="task"),
+    # Its place in the run's definition: ``tests.unit``, ``poll[2].ask``; of an expansion's child its identifier.
+    Column("path", Text),
+    # What ends when all rows of the same scope have ended: the parent, or the run.
+    Column("scope_id", Uuid),
+    # Waits for its parent to let it go; that counts as one more in ``waiting_on``.
+    Column("gated", Boolean, nullable=False, server_default=text("false")),
+    Column("run_on", Text, nullable=False, server_default="success"),
+    Column("on_failure", Text, nullable=False, server_default="fail"),
+    Column("upstream_bad", Integer, nullable=False, server_default=text("0")),
+    # How an end looks to those that depend on it. A clean-up step hands on what it cleans up after.
+    Column(
+        "ended_bad",
+        Boolean,
+        Computed(
+            "CASE status WHEN 'completed' THEN run_on <> 'success' AND upstream_bad > 0"
+            " WHEN 'skipped' THEN last_error ->> 'code' = 'upstream_failed'"
+            " WHEN 'failed' THEN on_failure <> 'continue' WHEN 'cancelled' THEN on_failure <> 'continue' END",
+            persisted=True,
+        ),
+    ),
+    Column("input", JSON),
+    Column("expansion_config", JSON),
+    # What a control step is to do, and how far it is; names that a child's templates see.
+    Column("step", JSON),
+    Column("state", JSON),
+    Column("bindings", JSON),
+    # Paused because its run is; resumed with it.
+    Column("held", Boolean, nullable=False, server_default=text("false")),
+    # When a wait, or a step with a time limit, is over.
+    _time("times_out_at"),
     CheckConstraint(_in("status", [status.value for status in TaskStatus]), name="status"),
     CheckConstraint(f"({_in('status', FINAL_NAMES)}) = (completed_at IS NOT NULL)", name="ended"),
     CheckConstraint("priority BETWEEN 1 AND 5", name="priority"),
     CheckConstraint("waiting_on >= 0", name="waiting_on"),
+    CheckConstraint(_in("kind", [kind.value for kind in Kind]), name="kind"),
+    CheckConstraint("kind = 'task' OR status NOT IN ('queued', 'retrying')", name="worked"),
+    CheckConstraint("run_on IN ('success', 'failure', 'always')", name="run_on"),
+    CheckConstraint("on_failure IN ('fail', 'continue')", name="on_failure"),
     # Lists are read newest first within one organization; ids are UUIDv7, so the id is the time.
     Index(None, "organization_id", "id"),
     Index(None, "organization_id", "status", "id"),
@@ -159,6 +196,26 @@ tasks = Table(
         postgresql_where=text("assigned_to IS NOT NULL"),
     ),
     Index("tasks_run_idx", "run_id", "id", postgresql_where=text("run_id IS NOT NULL")),
+    Index("tasks_key_idx", "run_id", "key", "id", postgresql_where=text("run_id IS NOT NULL AND key IS NOT NULL")),
+    Index("tasks_children_idx", "parent_id", "sequence_num", postgresql_where=text("parent_id IS NOT NULL")),
+    # What is still open in a scope, those that go on by themselves apart from the gated.
+    Index(
+        "tasks_open_idx",
+        "scope_id",
+        "gated",
+        "sequence_num",
+        postgresql_where=text("scope_id IS NOT NULL AND completed_at IS NULL"),
+    ),
+    Index(
+        "tasks_bad_idx",
+        "scope_id",
+        postgresql_where=text("scope_id IS NOT NULL AND status IN ('failed', 'cancelled')"),
+    ),
+    Index(
+        "tasks_limit_idx", "times_out_at", postgresql_where=text("times_out_at IS NOT NULL AND completed_at IS NULL")
+    ),
+    # Steps that the engine itself is busy with: the reconciler looks after them.
+    Index("tasks_steps_idx", "id", postgresql_where=text("kind <> 'task' AND status IN ('running', 'waiting_input')")),
     Index("tasks_tags_idx", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
     Index(
         "tasks_search_idx",
@@ -252,7 +309,9 @@ events = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("organization_id", Uuid, nullable=False),
-    Column("task_id", Uuid, nullable=False),
+    # Empty where the run itself moved.
+    Column("task_id", Uuid),
+    Column("run_id", Uuid),
     Column("type", Text, nullable=False),
     Column("from_status", Text),
     Column("to_status", Text, nullable=False),
@@ -260,6 +319,63 @@ events = Table(
     Column("data", JSON),
     _created(),
     Index(None, "task_id", "id"),
+    Index("events_run_idx", "run_id", "id", postgresql_where=text("run_id IS NOT NULL")),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("organization_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("workflow", Text),
+    Column("version", Integer),
+    # What it runs, as it stood at the start: a new version of the workflow changes nothing here.
+    Column("definition", JSON, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("variables", JSON, nullable=False),
+    # What the client gave and signals set; results join it when they are read.
+    Column("context", JSON, nullable=False),
+    # Named signals that no wait has taken yet: [{signal, data, by, at}].
+    Column("signals", JSON, nullable=False),
+    Column("error", JSON),
+    Column("timeout_seconds", Double),
+    _time("times_out_at"),
+    # The step of another run that waits for this one, and how deep that goes.
+    Column("parent_task_id", Uuid),
+    Column("depth", Integer, nullable=False),
+    _time("cancel_requested_at"),
+    Column("cancel_reason", Text),
+    Column("created_by", Text, nullable=False),
+    _created(),
+    _time("updated_at", required=True),
+    _time("started_at"),
+    _time("completed_at"),
+    CheckConstraint(_in("status", [status.value for status in RunStatus if status != "waiting"]), name="status"),
+    CheckConstraint(
+        f"({_in('status', sorted(status.value for status in RUN_FINAL))}) = (completed_at IS NOT NULL)", name="ended"
+    ),
+    Index(None, "organization_id", "id"),
+    Index(None, "organization_id", "status", "id"),
+    Index(None, "organization_id", "workflow", "id"),
+    Index("runs_open_idx", "id", postgresql_where=text("completed_at IS NULL")),
+    Index("runs_limit_idx", "times_out_at", postgresql_where=text("times_out_at IS NOT NULL AND completed_at IS NULL")),
+    Index("runs_parent_idx", "parent_task_id", postgresql_where=text("parent_task_id IS NOT NULL")),
+    Index("runs_prune_idx", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
+)
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("organization_id", Uuid, ForeignKey("organizations.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("definition", JSON, nullable=False),
+    # As it was sent, with its comments.
+    Column("source", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("created_by", Text, nullable=False),
+    _created(),
 )
 
 outbox = Table(

@@ -16,7 +16,10 @@ from taskengine.store.tables import task_dependencies, tasks
 
 # created_at is the database's clock, the id the API's: the id range only helps the index, with this much slack.
 _CLOCK_SLACK = timedelta(hours=1)
-_NOT_SHOWN = {"organization_id", "light", "triggered", "waiting_on", "has_dependents", "lost_count"}
+_NOT_SHOWN = {
+    *("organization_id", "light", "triggered", "waiting_on", "has_dependents", "lost_count", "scope_id", "gated"),
+    *("upstream_bad", "ended_bad", "step", "state", "bindings", "held", "times_out_at"),
+}
 SHOWN = [column for column in tasks.c if column.name not in _NOT_SHOWN]
 
 _EDGES = (
@@ -44,9 +47,12 @@ def _filtered(organization_id: UUID, wanted: TaskFilter) -> Select[Any]:
         (tasks.c.queue, wanted.queue),
         (tasks.c.assigned_to, wanted.assigned_to),
         (tasks.c.run_id, wanted.run_id),
+        (tasks.c.parent_id, wanted.parent_id),
     ):
         if value is not None:
             query = query.where(column == value)
+    if wanted.kinds is not None:
+        query = query.where(tasks.c.kind.in_(wanted.kinds))
     if wanted.priority is not None:
         query = query.where(tasks.c.priority == int(Priority[wanted.priority]))
     if wanted.tag is not None:
@@ -104,18 +110,19 @@ _UPSTREAM = text(
         SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND organization_id = :organization_id
         ORDER BY id FOR UPDATE
     )
-    UPDATE tasks t SET has_dependents = true FROM locked WHERE t.id = locked.id RETURNING t.id, t.status
+    UPDATE tasks t SET has_dependents = true FROM locked WHERE t.id = locked.id
+    RETURNING t.id, t.name, t.status, t.ended_bad
     """
 )
 
 
-def upstream(conn: Connection, organization_id: UUID, ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Statuses of tasks that others are about to depend on; locked, so that they cannot end meanwhile.
+def upstream(conn: Connection, organization_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Any]:
+    """(id, name, status, ended_bad) of tasks that others are about to depend on; locked, so that they cannot end.
 
     The mark matters: an end that waits for this lock reads the row anew, but not the edges that are added here.
     """
     rows = conn.execute(_UPSTREAM, {"ids": list(ids), "organization_id": organization_id})
-    return {row.id: row.status for row in rows}
+    return {row.id: row for row in rows}
 
 
 _ADD_EDGES = text(
@@ -148,7 +155,7 @@ def open_dependents(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
 _BLOCKING = text(
     """
     SELECT t.id, t.name, t.key, t.status FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on_id
-    WHERE d.task_id = :task_id AND t.status <> 'completed' ORDER BY t.id LIMIT :limit
+    WHERE d.task_id = :task_id AND t.completed_at IS NULL ORDER BY t.id LIMIT :limit
     """
 )
 
@@ -160,18 +167,18 @@ def blocking(conn: Connection, task_id: UUID, limit: int = 20) -> Rows:
 
 _UNFINISHED = text(
     """
-    SELECT t.name, t.status FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on_id
-    WHERE d.task_id = :task_id AND t.status <> 'completed' ORDER BY t.id
+    SELECT t.name, t.ended_bad FROM task_dependencies d JOIN tasks t ON t.id = d.depends_on_id
+    WHERE d.task_id = :task_id AND (t.completed_at IS NULL OR t.ended_bad) ORDER BY t.id
     """
 )
 
 
-def unfinished_upstream(conn: Connection, task_id: UUID) -> list[tuple[str, str]]:
-    """Name and status of the tasks that did not complete and that this one, locked by the caller, depends on.
+def unfinished_upstream(conn: Connection, task_id: UUID) -> list[tuple[str, bool]]:
+    """The tasks that this one, locked by the caller, depends on and that have not ended well: name, and whether ended.
 
     One that ends meanwhile waits for that lock before it counts down.
     """
-    return [(row.name, row.status) for row in conn.execute(_UNFINISHED, {"task_id": task_id})]
+    return [(row.name, row.ended_bad is not None) for row in conn.execute(_UNFINISHED, {"task_id": task_id})]
 
 
 _REQUEST_CANCEL = text(
@@ -212,9 +219,27 @@ def sync_outbox(conn: Connection, task_id: UUID) -> list[str]:
     return [row.queue for row in conn.execute(_SYNC_OUTBOX, {"task_id": task_id})]
 
 
+_REQUEST_CANCELS = text(
+    """
+    WITH asked AS (
+        UPDATE tasks SET cancel_requested_at = now(), cancel_reason = :reason, updated_at = now()
+        WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'running' AND cancel_requested_at IS NULL
+        RETURNING organization_id, id, run_id, status, attempt
+    )
+    INSERT INTO events (organization_id, task_id, run_id, type, from_status, to_status, attempt)
+    SELECT organization_id, id, run_id, 'task.cancel_requested', status, status, attempt FROM asked
+    """
+)
+
+
+def request_cancels(conn: Connection, ids: Sequence[UUID], reason: str) -> None:
+    """Ask several running tasks to stop."""
+    conn.execute(_REQUEST_CANCELS, {"ids": list(ids), "reason": reason})
+
+
 _DUE = text(
     """
-    SELECT id, queue FROM tasks WHERE status IN ('deferred', 'retrying') AND run_at <= now()
+    SELECT id, kind, queue FROM tasks WHERE status IN ('deferred', 'retrying') AND run_at <= now()
     ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
     """
 )

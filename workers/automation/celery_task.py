@@ -28,7 +28,7 @@ from pydantic import AfterValidator, AliasChoices, Field, JsonValue
 
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
 from taskengine.domain.outcome import Outcome, Succeeded
-from taskengine.domain.task import check_json
+from taskengine.domain.wire import check_json
 from taskengine.handlers.base import Context, Handler, HandlerConfig, HandlerOutput
 
 _TRACEBACK_CHARACTERS = 8000

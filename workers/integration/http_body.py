@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from taskengine.delivery.time_limit import TimeLimit
 from taskengine.domain.errors import PermanentError, TransientError
-from taskengine.domain.task import check_json
+from taskengine.domain.wire import check_json
 from taskengine.handlers.base import Context
 
 INLINE_BYTES = 256 * 1024

@@ -1,0 +1,176 @@
+"""Expansions: one task becomes children, in batches, and their results become its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import orjson
+import structlog
+from sqlalchemy import Connection
+
+from taskengine.domain import children, credentials, expansion
+from taskengine.domain.children import Child
+from taskengine.domain.collecting import ChildEnd, Collector
+from taskengine.domain.errors import PermanentError
+from taskengine.domain.expansion import ExpansionConfig, ExpansionFault
+from taskengine.domain.ids import new_id
+from taskengine.lifecycle import dispatch, schemas
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.names import Names
+from taskengine.store import steps, transitions
+
+log = structlog.get_logger(__name__)
+
+FIRST_BATCH = 1_000
+"""Children that are made with the move that begins the expansion; a worker of ``control`` makes the rest."""
+BATCH = 2_000
+_READ = 2_000
+_LONGEST_NAME = 300
+
+
+def config_of(row: Any) -> ExpansionConfig:
+    """An expansion's config, as it was checked when it was stored."""
+    return ExpansionConfig.model_validate(row.expansion_config)
+
+
+def values_of(row: Any, names: Names) -> dict[str, Any]:
+    """The arrays that an expansion goes over, as they stand now."""
+    return {
+        name: names.source(source) if isinstance(source, str) else source
+        for name, source in expansion.sources(config_of(row)).items()
+    }
+
+
+def made(row: Any, values: dict[str, Any], names: Names, start: int) -> Iterator[Child]:
+    """The children from number ``start`` on; PermanentError when the values do not fit."""
+    try:
+        yield from children.children(config_of(row), values, names=names.all, unmet=schemas.unmet, start=start)
+    except ExpansionFault as fault:
+        raise PermanentError(fault.code, f"{fault.field}: {fault.message}", {"field": fault.field}) from fault
+
+
+def total_of(row: Any, values: dict[str, Any], names: Names) -> int | None:
+    """How many children there will be, where that can be told; PermanentError when the values do not fit."""
+    try:
+        return children.total(config_of(row), values, names=names.all)
+    except ExpansionFault as fault:
+        raise PermanentError(fault.code, f"{fault.field}: {fault.message}", {"field": fault.field}) from fault
+
+
+def begin(engine: Engine, conn: Connection, row: Any, names: Names, paused: bool) -> tuple[dict[str, Any], set[str]]:
+    """Make the first children; returns the expansion's state and the queues that have new tasks in line.
+
+    What the children are made from is kept in the state until all are made, since the context may change meanwhile.
+    """
+    values = values_of(row, names)
+    total = total_of(row, values, names)
+    source = made(row, values, names, 0)
+    first = list(islice(source, FIRST_BATCH))
+    queues = _spawn(engine, conn, row, first, paused)
+    state: dict[str, Any] = {"total": total, "made": len(first), "making": len(first) == FIRST_BATCH}
+    if state["making"]:
+        state["values"] = credentials.seal(values, frozenset(), engine.cipher.encrypt)
+        engine.db.after_commit(lambda: dispatch.ring_expansion(engine, row.id))
+    else:
+        state["total"] = len(first)
+    return state, queues
+
+
+def _spawn(engine: Engine, conn: Connection, row: Any, batch: list[Child], paused: bool) -> set[str]:
+    if not batch:
+        return set()
+    most = row.expansion_config.get("max_parallel")
+    return transitions.spawn(
+        conn,
+        row.id,
+        [_child(engine, row, child) for child in batch],
+        free=2**31 - 1 if most is None else most,
+        paused=paused,
+    )
+
+
+def _child(engine: Engine, row: Any, child: Child) -> dict[str, Any]:
+    bindings = (row.bindings or {}) | child.names | {"index": child.index, "item": child.item}
+    return {
+        "id": new_id(),
+        "sequence_num": child.index,
+        "name": f"{row.name} [{child.identifier}]"[:_LONGEST_NAME],
+        "path": child.identifier,
+        "bindings": credentials.seal(bindings, frozenset(), engine.cipher.encrypt),
+    }
+
+
+def go_on(engine: Engine, expansion_id: UUID) -> bool:
+    """Make the rest of an expansion's children, batch by batch; False if there was nothing to do, or another is at it.
+
+    Each batch is a transaction that notes how far it is: whoever goes on after a crash begins there.
+    """
+    source: Iterator[Child] | None = None
+    position = -1
+    while True:
+        with engine.db.begin() as conn:
+            row = steps.take_expansion(conn, expansion_id)
+            if row is None or not (row.state or {}).get("making"):
+                return position >= 0
+            state = dict(row.state)
+            if source is None or position != state["made"]:
+                source, position = _from(engine, row, state), state["made"]
+            try:
+                batch = list(islice(source, BATCH))
+            except PermanentError as fault:
+                state = {"total": position, "made": position, "making": False, "error": fault.info.as_dict()}
+                steps.set_state(conn, row.id, state)
+                return True
+            position += len(batch)
+            queues = _spawn(engine, conn, row, batch, row.run_paused)
+            state["made"] = position
+            if len(batch) < BATCH:
+                state = {"total": position, "made": position, "making": False}
+            steps.set_state(conn, row.id, state)
+            dispatch.after_commit(engine, queues)
+
+
+def _from(engine: Engine, row: Any, state: dict[str, Any]) -> Iterator[Child]:
+    values = credentials.unseal(state["values"], engine.cipher.decrypt, lambda _: None)
+    return made(row, values, Names(engine, row), state["made"])
+
+
+def collected(engine: Engine, conn: Connection, row: Any) -> Any:
+    """The result of an expansion whose children have all ended, in its output format.
+
+    One that is too large to be stored says where the children's own results are read, page by page.
+    """
+    collector = Collector(config_of(row), Names(engine, row).all)
+    after, size = -1, 0
+    while batch := steps.children(conn, row.id, after, _READ):
+        for child in batch:
+            collector.add(
+                ChildEnd(
+                    index=child.sequence_num,
+                    identifier=child.path,
+                    item=credentials.mask((child.bindings or {}).get("item")),
+                    status=child.status,
+                    result=child.result,
+                    error=child.last_error,
+                    started_at=child.started_at,
+                    completed_at=child.completed_at,
+                )
+            )
+        after = batch[-1].sequence_num
+        size += len(batch)
+    result = _result(collector)
+    if len(orjson.dumps(result)) <= engine.settings.max_collection_bytes:
+        return result
+    counts = steps.counts(conn, row.id)
+    summary = {"total": size, "completed": counts.get("completed", 0), "failed": counts.get("failed", 0)}
+    return {"summary": summary, "too_large": True, "children": f"/v1/tasks?parent_id={row.id}"}
+
+
+def _result(collector: Collector) -> Any:
+    try:
+        return collector.result()
+    except ExpansionFault as fault:
+        raise PermanentError(fault.code, f"{fault.field}: {fault.message}", {"field": fault.field}) from fault

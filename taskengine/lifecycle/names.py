@@ -1,0 +1,141 @@
+"""What templates and conditions may name: a run's context and variables, results of what has ended, a child's item.
+
+Everything is looked up when it is asked for, and remembered for as long as the one evaluation lasts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from taskengine.domain import conditions, credentials, templates
+from taskengine.domain.conditions import MISSING
+from taskengine.domain.errors import PermanentError
+from taskengine.lifecycle.engine import Engine
+from taskengine.store import runs, steps
+
+_ITERATION = re.compile(r"\[\d+\]\.")
+
+
+class Lookup(Mapping[str, Any]):
+    """Names whose values are fetched one by one, when they are asked for."""
+
+    def __init__(self, get: Callable[[str], Any], listed: Callable[[], Iterable[str]] = tuple) -> None:
+        self._get = get
+        self._listed = listed
+        self._known: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._known:
+            self._known[name] = self._get(name)
+        if self._known[name] is MISSING:
+            raise KeyError(name)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed())
+
+    def __len__(self) -> int:
+        return len(list(self._listed()))
+
+
+class Names:
+    """The names that one row sees. ``row`` has id (of a claimed one task_id), run_id, path, bindings, input.
+
+    ``seen`` hears every credential that is among the values, so that it can be redacted.
+    """
+
+    def __init__(self, engine: Engine, row: Any, seen: Callable[[str], None] = lambda _: None) -> None:
+        self._engine = engine
+        self._seen = seen
+        self._task_id: UUID = row.task_id if hasattr(row, "task_id") else row.id
+        self._run_id: UUID | None = row.run_id
+        self._prefixes = _prefixes(row.path)
+        self._row: Any = None
+        self.all: dict[str, Any] = {
+            "now": engine.clock(),
+            "tasks": Lookup(self._ended, self._keys),
+            "context": Lookup(self._field, self._keys),
+            "variables": Lookup(self._variable, lambda: self._run.variables if self._run_id else ()),
+            "input": self._clear(row.input or {}),
+            **self._clear(row.bindings or {}),
+        }
+        if self._run_id is not None:
+            self.all["run"] = Lookup(self._of_run, lambda: ("id", "name"))
+
+    def _of_run(self, name: str) -> Any:
+        return {"id": str(self._run_id), "name": self._run.name}.get(name, MISSING)
+
+    def _clear(self, value: Any) -> Any:
+        return credentials.unseal(value, self._engine.cipher.decrypt, self._seen)
+
+    @property
+    def _run(self) -> Any:
+        if self._row is None:
+            assert self._run_id is not None
+            with self._engine.db.autocommit() as conn:
+                self._row = runs.names(conn, self._run_id)
+        return self._row
+
+    def _keys(self) -> Iterable[str]:
+        if self._run_id is None:
+            return ()
+        with self._engine.db.autocommit() as conn:
+            return {*self._run.context, *steps.run_results(conn, self._run_id)}
+
+    def _ended(self, key: str) -> Any:
+        """The end of a task or step by its key: of the own iteration, if it is in one, else the newest."""
+        with self._engine.db.autocommit() as conn:
+            if self._run_id is None:
+                row = steps.upstream(conn, self._task_id, key)
+            else:
+                found = (steps.latest(conn, self._run_id, key, prefix) for prefix in self._prefixes)
+                row = next((item for item in found if item is not None), None)
+        if row is None:
+            return MISSING
+        names = {"started_at": row.started_at, "completed_at": row.completed_at}
+        return {"status": row.status, "result": row.result, "error": row.last_error, **names}
+
+    def _field(self, name: str) -> Any:
+        ended = self.all["tasks"].get(name)
+        if ended is not None and ended["status"] == "completed":
+            return ended["result"]
+        return self._clear(self._run.context.get(name, MISSING)) if self._run_id is not None else MISSING
+
+    def _variable(self, name: str) -> Any:
+        return self._clear(self._run.variables.get(name, MISSING)) if self._run_id is not None else MISSING
+
+    def value_of(self, path: str) -> Any:
+        """What a condition's field stands for, a time as RFC 3339 text; MISSING if there is nothing."""
+        found = conditions.lookup(self.all, path)
+        return found.isoformat().replace("+00:00", "Z") if isinstance(found, datetime) else found
+
+    def source(self, path: str) -> Any:
+        """What an array mapping or ``for_each`` names: a template, or a path; of the input before the context."""
+        if "{{" in path:
+            return self.render(path)
+        found = conditions.find(self.all["input"], path)
+        return self.value_of(path) if found is MISSING else found
+
+    def render(self, value: Any) -> Any:
+        """A JSON value with its templates rendered; PermanentError ``template_error`` names the template at fault."""
+        try:
+            return templates.render(value, self.all)
+        except templates.TemplateFault as error:
+            raise PermanentError("template_error", str(error)) from error
+
+    def holds(self, condition: conditions.Condition) -> bool:
+        """Whether a condition holds now; PermanentError ``condition_error`` when it cannot be decided."""
+        try:
+            return conditions.evaluate(condition, self.value_of, self.render)
+        except conditions.ConditionFault as error:
+            raise PermanentError("condition_error", str(error), {"field": error.field}) from error
+
+
+def _prefixes(path: str | None) -> list[str]:
+    """Where to look for a key: in the innermost iteration that the row is in, then further out, then anywhere."""
+    found = [match.end() for match in _ITERATION.finditer(path or "")]
+    return [*((path or "")[:end] for end in reversed(found)), ""]

@@ -1,0 +1,141 @@
+"""Makes a run's rows: from nodes to tasks and steps in the record, with what they depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from taskengine.domain import credentials
+from taskengine.domain.errors import FieldError, Invalid
+from taskengine.domain.ids import new_id
+from taskengine.domain.nodes import Node
+from taskengine.domain.states import Kind
+from taskengine.domain.task import Caller, Priority
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.validate import declared_secrets, task_row
+from taskengine.store import tasks, transitions
+
+_AT_ONCE = 1
+_SHOWN_ERRORS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What new rows are a part of: a run, and in it a step (None: the run itself)."""
+
+    run_id: UUID
+    organization_id: UUID
+    created_by: str
+    parent_id: UUID | None = None
+    bindings: dict[str, Any] = field(default_factory=dict)
+    paused: bool = False
+    first_sequence: int = 0
+
+
+@dataclass(slots=True)
+class Planted:
+    """What came of it: rows that may begin, and tasks that are in line already (see ``transitions.insert``)."""
+
+    hits: list[Any]
+    rung: list[Any]
+
+
+def plant(engine: Engine, conn: Connection, ground: Ground, nodes: Sequence[Node]) -> Planted:
+    """Store nodes as rows. Raises Invalid, before anything is stored, with ``loc`` starting with a node's path."""
+    rows = make_rows(engine, ground, nodes)
+    edges = [(rows[place]["id"], rows[other]["id"]) for place, node in enumerate(nodes) for other in node.upstream]
+    rung = transitions.insert(conn, rows, _AT_ONCE)
+    closed = sorted({row.queue for row in rung if row.closed})
+    if closed:
+        fault = f"queue {', '.join(closed)} is draining and takes no new tasks; resume it or wait"
+        raise Invalid(fault, [FieldError(("queue",), fault, "queue_draining")])
+    tasks.add_edges(conn, edges)
+    ready = [row["id"] for row in rows if not row["waiting_on"] and row["status"] == "pending"]
+    hits = transitions.standing(conn, ready) if ready else []
+    return Planted(hits, [row for row in rung if row.task_id is not None])
+
+
+def make_rows(engine: Engine, ground: Ground, nodes: Sequence[Node]) -> list[dict[str, Any]]:
+    """The rows of nodes, each with an id that is greater than those before it."""
+    errors: list[FieldError] = []
+    declared = declared_secrets(engine)
+    caller = Caller(ground.organization_id, None, ground.created_by, frozenset())
+    rows: list[dict[str, Any]] = []
+    for node in nodes:
+        row = (
+            _step_row(node, ground, engine, declared)
+            if node.spec is None
+            else task_row(engine, caller, node.path, node.spec, errors)
+        )
+        # One that is at fault has no fields, but a place: others may hang on it.
+        rows.append((row or {"id": new_id()}) | _place(node, ground, rows))
+    if errors:
+        first = errors[0]
+        where = ".".join(str(part) for part in first.loc)
+        raise Invalid(f"{where}: {first.msg}", errors[:_SHOWN_ERRORS])
+    return rows
+
+
+def _place(node: Node, ground: Ground, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What a row has by where it stands in the run. The ends of all of them matter to the step that they are in."""
+    parent = ground.parent_id if node.parent is None else rows[node.parent]["id"]
+    waiting_on = len(node.upstream) + node.gated
+    return {
+        "key": node.key,
+        "path": node.path,
+        "kind": node.kind.value,
+        "run_id": ground.run_id,
+        "group_id": parent if node.parent is not None and rows[node.parent]["kind"] == Kind.group else None,
+        "parent_id": parent,
+        "scope_id": parent or ground.run_id,
+        "sequence_num": node.sequence + (ground.first_sequence if node.parent is None else 0),
+        "gated": node.gated,
+        "run_on": node.run_on,
+        "on_failure": node.on_failure,
+        "step": node.step or None,
+        "bindings": ground.bindings or None,
+        "waiting_on": waiting_on,
+        "has_dependents": True,
+        "status": _status(node, waiting_on, ground),
+    }
+
+
+def _status(node: Node, waiting_on: int, ground: Ground) -> str:
+    spec = node.spec
+    plain = (
+        node.kind is Kind.task
+        and spec is not None
+        and spec.execution_type == "automatic"
+        and spec.scheduled_for is None
+        and not spec.requires_human_review
+        and node.run_on != "failure"
+    )
+    return "queued" if plain and not waiting_on and not ground.paused else "pending"
+
+
+def _step_row(node: Node, ground: Ground, engine: Engine, declared: frozenset[str]) -> dict[str, Any]:
+    node.step = credentials.seal(node.step, declared, engine.cipher.encrypt)
+    return {
+        "id": new_id(),
+        "organization_id": ground.organization_id,
+        "name": node.name,
+        "type": node.kind.value,
+        "queue": "control",
+        "priority": int(Priority.normal),
+        "urgency": 0,
+        "light": False,
+        "config": {},
+        "description": node.description,
+        "assigned_to_bot": True,
+        "execution_type": "automatic",
+        "requires_human_review": False,
+        "max_retries": 0,
+        "retry": {},
+        "tags": [],
+        "metadata": {},
+        "created_by": ground.created_by,
+    }

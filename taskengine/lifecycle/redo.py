@@ -1,0 +1,97 @@
+"""Has a run go on from what failed, or from a chosen step: what succeeded before is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from taskengine.domain import redo
+from taskengine.domain.errors import Conflict
+from taskengine.domain.redo import Again, Row
+from taskengine.domain.states import Kind
+from taskengine.domain.task import Caller
+from taskengine.lifecycle.advance import advance
+from taskengine.lifecycle.came import Came
+from taskengine.lifecycle.engine import Engine
+from taskengine.store import dead_letters, redoing, runs, steps, transitions
+
+_AT_WORK = frozenset({"queued", "running", "retrying", "deferred", "waiting_input"})
+
+
+def again(engine: Engine, conn: Connection, caller: Caller, row: Any) -> None:
+    """Do one failed row again: a task or step of a run with what follows, of an expansion its failed children."""
+    roots = [row.id]
+    if row.kind == Kind.expansion:
+        roots = redoing.failed_below(conn, row.id) or roots
+    if row.run_id is None:
+        rows = {item.id: Row(item.id, item.kind, item.status, item.parent_id) for item in redoing.around(conn, roots)}
+        apply(engine, conn, caller, redo.again(rows, [], roots), rows, {}, None)
+        return
+    run = runs.lock(conn, row.organization_id, row.run_id)
+    rows, edges = load(conn, row.run_id, roots)
+    apply(engine, conn, caller, redo.again(rows, edges, roots), rows, {}, run)
+
+
+def load(conn: Connection, run_id: UUID, roots: Iterable[UUID]) -> tuple[dict[UUID, Row], list[tuple[UUID, UUID]]]:
+    """A run's steps with its dependencies, and those children of expansions that are to be done again."""
+    found = {item.id: Row(item.id, item.kind, item.status, item.parent_id) for item in redoing.nodes(conn, run_id)}
+    missing = [root for root in roots if root not in found]
+    for item in redoing.around(conn, missing):
+        found.setdefault(item.id, Row(item.id, item.kind, item.status, item.parent_id))
+    return found, [(item.upstream, item.task_id) for item in runs.edges(conn, run_id)]
+
+
+def apply(
+    engine: Engine,
+    conn: Connection,
+    caller: Caller,
+    what: Again,
+    rows: Mapping[UUID, Row],
+    outputs: Mapping[UUID, Any],
+    run: Any | None,
+) -> None:
+    """Write what is to be done again, and let it go. Conflict while some of it is still at work."""
+    busy = [row_id for row_id in what.reset | what.dropped if row_id in rows and rows[row_id].status in _AT_WORK]
+    if busy:
+        names = ", ".join(redoing.names(conn, busy[:5]))
+        raise Conflict(f"{names} would be done again, but is not finished; cancel it or wait")
+    data = {"by": caller.name}
+    reset = sorted(what.reset)
+    if what.dropped:
+        redoing.drop(conn, sorted(what.dropped))
+    redoing.drop_children(conn, [row_id for row_id in reset if rows[row_id].kind == Kind.expansion])
+    transitions.move(conn, "reset", reset, data=data)
+    for row_id, result in outputs.items():
+        transitions.move(conn, "supplied", [row_id], data={"result": result, **data})
+    dead_letters.close_for(conn, reset)
+    transitions.move(conn, "reopened", sorted(what.reopened), data=data)
+    transitions.recount(conn, reset)
+    scopes = set(what.reopened)
+    if run is not None:
+        scopes |= reopen_run(conn, caller, run)
+    hits = transitions.standing(conn, reset)
+    advance(engine, conn, [], Came(hits=hits), scopes)
+
+
+def reopen_run(conn: Connection, caller: Caller, run: Any) -> set[UUID]:
+    """Let an ended run go on, and with a sub-run the step and the run that it is a part of; returns what to look at."""
+    if run.completed_at is None:
+        return {run.id}
+    transitions.move_run(conn, "retried", run.id, data={"by": caller.name})
+    scopes = {run.id}
+    if run.parent_task_id is not None:
+        [step] = steps.load(conn, [run.parent_task_id])
+        if step.completed_at is not None:
+            parent = runs.lock(conn, None, step.run_id)
+            rows, edges = load(conn, step.run_id, [step.id])
+            what = redo.again(rows, edges, [step.id])
+            # The step itself goes on: its run does.
+            rest = sorted(what.reset - {step.id})
+            transitions.move(conn, "reset", rest, data={"by": caller.name})
+            transitions.move(conn, "reopened", sorted({*what.reopened, step.id}), data={"by": caller.name})
+            transitions.recount(conn, rest)
+            scopes |= what.reopened | reopen_run(conn, caller, parent)
+    return scopes

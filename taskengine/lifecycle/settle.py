@@ -1,0 +1,186 @@
+"""Looks at a step, or a run, in which something has ended: lets more go, begins the next round, or ends it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Connection
+
+from taskengine.domain import credentials, nodes, planner
+from taskengine.domain.conditions import Condition
+from taskengine.domain.errors import EngineError, ErrorInfo, Invalid, PermanentError
+from taskengine.domain.nodes import Node
+from taskengine.domain.planner import Order
+from taskengine.domain.states import Kind
+from taskengine.lifecycle import expand
+from taskengine.lifecycle.begin import failed
+from taskengine.lifecycle.came import Came
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.names import Names
+from taskengine.lifecycle.plant import Ground, plant
+from taskengine.lifecycle.stop import stop_rows
+from taskengine.store import runs, steps, transitions
+
+
+def look(engine: Engine, conn: Connection, row: Any) -> Came:
+    """Do what is next for a step that runs. ``row`` has all columns, and is locked."""
+    try:
+        with conn.begin_nested():
+            return _look(engine, conn, row)
+    except PermanentError as fault:
+        return failed(conn, row, fault.info)
+    except Invalid as fault:
+        return failed(conn, row, ErrorInfo(fault.code, fault.detail))
+    except EngineError as fault:
+        return failed(conn, row, ErrorInfo(fault.code, str(fault)))
+
+
+def _look(engine: Engine, conn: Connection, row: Any) -> Came:
+    step, state = row.step or {}, dict(row.state or {})
+    order, count = planner.look(_container(conn, row, step, state), lambda: _holds(step, state, row, engine))
+    match order:
+        case Order.release:
+            return Came(hits=transitions.release(conn, row.id, count))
+        case Order.stop:
+            steps.set_state(conn, row.id, state | {"making": False})
+            return Came(ended=stop_rows(conn, steps.below(conn, [row.id]), "too many others failed", "engine"))
+        case Order.iterate:
+            return _iterate(engine, conn, row, step, state, count)
+        case Order.end:
+            result = _result(engine, conn, row, step, state)
+            return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": result}]))
+        case Order.fail:
+            error = state.get("error") or _why(conn, row.id, f"step {row.path or row.name}")
+            values = {"id": row.id, "error": error, "result": _result(engine, conn, row, step, state)}
+            return Came(ended=transitions.step(conn, "ended_failed", [values]))
+    return Came()
+
+
+def _container(conn: Connection, row: Any, step: dict[str, Any], state: dict[str, Any]) -> planner.Container:
+    tally = steps.tally(conn, row.id)
+    config = row.expansion_config or {}
+    total = state.get("total") or 0
+    return planner.Container(
+        kind=Kind(row.kind),
+        open=tally.open,
+        gated=tally.gated,
+        failed=tally.failed,
+        max_parallel=config.get("max_parallel") or step.get("max_parallel"),
+        tolerated=int(total * config.get("tolerated_failure_percentage", 0) / 100),
+        fail_fast=config.get("fail_fast", False),
+        broken="error" in state,
+        making=state.get("making", False),
+        begun=state.get("begun", 0),
+        length=len(state["items"]) if "items" in state else None,
+        most_begun=step.get("max_iterations", 0),
+    )
+
+
+def _holds(step: dict[str, Any], state: dict[str, Any], row: Any, engine: Engine) -> bool:
+    """Whether a loop's condition holds; it may look at what its newest round gave, and at ``loop.index``."""
+    names = Names(engine, row)
+    names.all["loop"] = {"index": state["begun"]}
+    return names.holds(Condition.model_validate(step["condition"]))
+
+
+def _iterate(
+    engine: Engine, conn: Connection, row: Any, step: dict[str, Any], state: dict[str, Any], count: int
+) -> Came:
+    came = Came()
+    run = runs.state(conn, row.run_id)
+    body = nodes.STEPS.validate_python(
+        credentials.unseal(step["steps"], engine.cipher.decrypt, lambda _: None), by_name=True
+    )
+    for number in range(state["begun"], state["begun"] + count):
+        here: dict[str, Any] = {"loop": {"index": number}}
+        if "items" in state:
+            item = state["items"][number]
+            here = {"loop": {"index": number, "item": item}, "item": item, "index": number}
+        path = f"{row.path}[{number}]"
+        root = Node(path, f"{row.key}[{number}]", Kind.sequential, f"{row.name} [{number}]", sequence=number)
+        bindings = credentials.seal(here, frozenset(), engine.cipher.encrypt)
+        ground = Ground(
+            row.run_id,
+            row.organization_id,
+            row.created_by,
+            row.id,
+            (row.bindings or {}) | bindings,
+            run.status == "paused",
+            number,
+        )
+        planted = plant(engine, conn, ground, nodes.of_steps(body, step["on_failure"], f"{path}.", root))
+        came.add(Came(hits=planted.hits, rung=planted.rung))
+    steps.set_state(conn, row.id, state | {"begun": state["begun"] + count})
+    return came
+
+
+def _result(engine: Engine, conn: Connection, row: Any, step: dict[str, Any], state: dict[str, Any]) -> Any:
+    """What a step gives once all in it has ended."""
+    match Kind(row.kind):
+        case Kind.expansion:
+            return expand.collected(engine, conn, row)
+        case Kind.loop:
+            return _bounded(engine, row, _rounds(conn, row, step, state))
+        case Kind.conditional:
+            return _bounded(engine, row, {"branch": state["branch"], "results": steps.results(conn, row.id)})
+    return _bounded(engine, row, steps.results(conn, row.id))
+
+
+def _rounds(conn: Connection, row: Any, step: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """A loop's result: the results of each round of a ``for_each``, of the newest round otherwise."""
+    begun = state["begun"]
+    if "items" in state:
+        rounds = [child.result for child in steps.children(conn, row.id, -1, begun)]
+        return {"iterations": begun, "stopped_by": "items", "results": rounds}
+    last = steps.children(conn, row.id, begun - 2, 1)
+    stopped_by = "max_iterations" if begun >= step["max_iterations"] else "condition"
+    return {"iterations": begun, "stopped_by": stopped_by, "last": last[0].result if last else None}
+
+
+def _bounded(engine: Engine, row: Any, result: Any) -> Any:
+    if len(orjson.dumps(result)) <= engine.settings.max_collection_bytes:
+        return result
+    return {"too_large": True, "children": f"/v1/tasks?parent_id={row.id}"}
+
+
+def _why(conn: Connection, scope: UUID, what: str) -> dict[str, Any]:
+    """The error of a step or run in which something failed: what, and why."""
+    bad = steps.bad(conn, scope)
+    listed = "; ".join(f"{row.name} {row.status}{_reason(row)}" for row in bad[:3])
+    details = [{"id": str(row.id), "name": row.name, "status": row.status, "error": row.last_error} for row in bad]
+    return ErrorInfo("step_failed", f"{what} failed: {listed}", {"failed": details}).as_dict()
+
+
+def _reason(row: Any) -> str:
+    return f" ({row.last_error['message']})" if row.last_error else ""
+
+
+def close_run(conn: Connection, run_id: UUID) -> tuple[Any | None, Came]:
+    """End a run in which nothing is open; returns it if it ended now, and the step of another run that it ends."""
+    run = runs.lock(conn, None, run_id)
+    if run is None or run.completed_at is not None or steps.is_open(conn, run_id):
+        return None, Came()
+    if run.cancel_requested_at is not None and run.error is None:
+        moved = transitions.move_run(conn, "cancelled", run_id, data={"reason": run.cancel_reason})
+    elif run.error is not None:
+        moved = transitions.move_run(conn, "failed", run_id, error=run.error)
+    elif steps.tally(conn, run_id).failed:
+        moved = transitions.move_run(conn, "failed", run_id, error=_why(conn, run_id, "the run"))
+    else:
+        moved = transitions.move_run(conn, "completed", run_id)
+    [ended] = moved
+    return ended, _tell_parent(conn, ended) if ended.parent_task_id is not None else Came()
+
+
+def _tell_parent(conn: Connection, run: Any) -> Came:
+    row = next(iter(steps.load(conn, [run.parent_task_id])), None)
+    if row is None or row.status != "running":
+        return Came()
+    results = {"run_id": str(run.id), "status": run.status, "results": steps.results(conn, run.id)}
+    if run.status == "completed":
+        return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": results}]))
+    error = ErrorInfo("sub_run_failed", f"run {run.id} ended {run.status}", {"run_id": str(run.id)}).as_dict()
+    values = {"id": row.id, "error": error, "result": results}
+    return Came(ended=transitions.step(conn, "ended_failed", [values]))

@@ -1,0 +1,208 @@
+"""Registered workflows: stored in versions, read, checked, and planned without running."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from taskengine.domain import credentials, graph, nodes
+from taskengine.domain.documents import Document, DocumentFault, parse
+from taskengine.domain.errors import FieldError, Invalid
+from taskengine.domain.nodes import Node
+from taskengine.domain.states import Kind
+from taskengine.domain.task import Caller, Page, PageRequest
+from taskengine.domain.workflow import RunSpec
+from taskengine.lifecycle import query, start_run
+from taskengine.lifecycle.definitions import DefinitionFault, check
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.validate import declared_secrets
+from taskengine.store import cursors, executions
+from taskengine.store import workflows as store
+
+
+def put(engine: Engine, caller: Caller, name: str, text: str) -> tuple[dict[str, Any], bool]:
+    """Register a definition (YAML or JSON text) under its name; returns it, and whether that made a new version.
+
+    Raises Invalid with every fault, each with its line; then nothing is stored.
+    """
+    document = _parsed(text)
+    with engine.db.begin() as conn:
+        spec, faults = check(engine, caller, document.data, document.place, start_run.known_workflows(conn, caller))
+        start_run.raise_faults(faults, ())
+        assert spec is not None
+        if spec.name != name:
+            fault = f"the definition's name is {spec.name!r}, the path says {name!r}; they must be the same"
+            raise Invalid(fault, [FieldError(("name",), fault, "name_mismatch", *document.place(("name",)))])
+        sealed = credentials.seal(document.data, declared_secrets(engine), engine.cipher.encrypt)
+        # A source with credentials in it is not kept: it would have to be shown as it is.
+        clean = sealed == document.data
+        digest = hashlib.sha256(orjson.dumps(document.data)).digest()
+        row, new = store.put(conn, caller.organization_id, name, sealed, text if clean else "", digest, caller.name)
+    return _shown(row), new
+
+
+def _parsed(text: str) -> Document:
+    try:
+        return parse(text)
+    except DocumentFault as fault:
+        error = FieldError((), fault.message, "yaml_invalid", fault.line, fault.column)
+        raise Invalid(f"line {fault.line}: {fault.message}", [error]) from None
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    definition = credentials.mask(row.definition)
+    return {
+        "name": row.name,
+        "version": row.version,
+        "description": definition.get("description"),
+        "definition": definition,
+        # JSON is YAML: where the text was not kept, the definition itself stands in.
+        "source": row.source or orjson.dumps(definition, option=orjson.OPT_INDENT_2).decode(),
+        "created_by": row.created_by,
+        "created_at": row.created_at,
+    }
+
+
+def get(engine: Engine, caller: Caller, name: str, version: int | None) -> dict[str, Any]:
+    """A workflow's version, the newest if none is named, with its definition and its text."""
+    with engine.db.autocommit() as conn:
+        row = store.get(conn, caller.organization_id, name, version)
+    if row is None:
+        raise query.missing("workflow", name if version is None else f"{name} in version {version}")
+    return _shown(row)
+
+
+def listing(engine: Engine, caller: Caller, page: PageRequest) -> Page:
+    """The workflows by name, each in its newest version."""
+    with engine.db.autocommit() as conn:
+        after = cursors.decode_text(page.cursor)
+        rows = store.listing(conn, caller.organization_id, after or "", page.limit + 1)
+    return cursors.page(rows, page.limit, lambda row: cursors.encode_text(row.name))
+
+
+def versions(engine: Engine, caller: Caller, name: str, page: PageRequest) -> Page:
+    """A workflow's versions, newest first."""
+    with engine.db.autocommit() as conn:
+        if store.get(conn, caller.organization_id, name, None) is None:
+            raise query.missing("workflow", name)
+        before = cursors.decode_int(page.cursor)
+        rows = store.versions(conn, caller.organization_id, name, before, page.limit + 1)
+    return cursors.page(rows, page.limit, lambda row: cursors.encode_int(row.version))
+
+
+def validate(engine: Engine, caller: Caller, text: str) -> dict[str, Any]:
+    """Whether a definition would be taken: ``valid``, and ``errors`` with path, line, column, code and message."""
+    try:
+        document = parse(text)
+    except DocumentFault as fault:
+        found = [DefinitionFault("", fault.line, fault.column, "yaml_invalid", fault.message, ())]
+    else:
+        with engine.db.autocommit() as conn:
+            known = start_run.known_workflows(conn, caller)
+            _, found = check(engine, caller, document.data, document.place, known)
+    names = ("path", "line", "column", "code", "message")
+    return {"valid": not found, "errors": [{name: getattr(fault, name) for name in names} for fault in found]}
+
+
+def plan(engine: Engine, caller: Caller, text: str) -> dict[str, Any]:
+    """In which order a run's steps would go: order, layers that run at once, critical path, expected seconds.
+
+    ``text`` is a definition, or what starts a run. The expectation is from past attempts of the same types; null where
+    one of the critical path's types never ran. A loop counts as one round, and a branch as if both were taken.
+    """
+    spec = _run_spec(_parsed(text))
+    with engine.db.autocommit() as conn:
+        made = start_run.prepare(engine, conn, caller, spec).nodes
+        flat = _flattened(made)
+        edges = {place: upstream for place, upstream in _edges(flat).items() if _works(flat[place])}
+        edges = {place: [other for other in upstream if other in edges] for place, upstream in edges.items()}
+        seconds = _typical(conn, caller, flat)
+    order = graph.order(edges)
+    weights = {place: seconds.get(_type(flat[place]), 0.0) or 0.0 for place in order}
+    critical, length = graph.critical_path(edges, weights)
+    known = all(_type(flat[place]) in seconds or flat[place].spec is None for place in critical)
+    return {
+        "steps": len(order),
+        "order": [flat[place].path for place in order],
+        "layers": [[flat[place].path for place in layer] for layer in graph.layers(edges)],
+        "critical_path": [flat[place].path for place in critical],
+        "expected_seconds": length if known else None,
+    }
+
+
+def _run_spec(document: Document) -> RunSpec:
+    data = document.data
+    if isinstance(data, dict) and "steps" in data:
+        data = {"definition": data}
+    try:
+        return RunSpec.model_validate(data)
+    except ValidationError as error:
+        errors = [
+            FieldError(item["loc"], item["msg"], item["type"], *document.place(item["loc"]))
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise Invalid(f"{'.'.join(map(str, errors[0].loc))}: {errors[0].msg}", errors) from None
+
+
+def _type(node: Node) -> str:
+    return node.spec.type if node.spec is not None else ""
+
+
+def _works(node: Node) -> bool:
+    """Whether a step is work or waiting itself, rather than holding others."""
+    return node.kind in {Kind.task, Kind.expansion, Kind.wait, Kind.workflow}
+
+
+def _flattened(made: Sequence[Node]) -> list[Node]:
+    """The nodes, with one round of each loop in place of its body."""
+    flat = list(made)
+    place = 0
+    while place < len(flat):
+        node = flat[place]
+        if node.kind is Kind.loop:
+            body = nodes.STEPS.validate_python(node.step["steps"])
+            inside = nodes.of_steps(body, "fail", f"{node.path}.", Node(node.path, node.key, Kind.sequential, ""))[1:]
+            base = len(flat) - 1
+            for inner in inside:
+                inner.upstream = [base + other for other in inner.upstream]
+                inner.parent = place if inner.parent == 0 else base + (inner.parent or 0)
+            flat += inside
+        place += 1
+    return flat
+
+
+def _edges(flat: Sequence[Node]) -> dict[int, list[int]]:
+    """Of each node the work that ends before it begins: what it, or a step around it, depends on, all that is in it."""
+    inside: dict[int, list[int]] = {place: [] for place in range(len(flat))}
+    for place, node in enumerate(flat):
+        if node.parent is not None:
+            inside[node.parent].append(place)
+    leaves: dict[int, list[int]] = {}
+
+    def work(place: int) -> list[int]:
+        if place not in leaves:
+            below = [leaf for inner in inside[place] for leaf in work(inner)]
+            leaves[place] = [place] if _works(flat[place]) else below
+        return leaves[place]
+
+    edges: dict[int, list[int]] = {}
+    for place in range(len(flat)):
+        found: set[int] = set()
+        around: int | None = place
+        while around is not None:
+            found |= {leaf for other in flat[around].upstream for leaf in work(other)}
+            around = flat[around].parent
+        edges[place] = sorted(found)
+    return edges
+
+
+def _typical(conn: Connection, caller: Caller, flat: Sequence[Node]) -> Mapping[str, float]:
+    """How long attempts of each type usually take, for the types that have run; waits for seconds take those."""
+    types = {node.spec.type for node in flat if node.spec is not None}
+    found = {name: executions.typical_seconds(conn, caller.organization_id, name) for name in types}
+    return {name: seconds for name, seconds in found.items() if seconds is not None}

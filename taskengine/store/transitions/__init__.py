@@ -1,0 +1,34 @@
+"""The only place that writes a status column.
+
+Every function makes a move of ``domain.states``: one statement that changes the status only where the move's source
+states hold, and writes the event row with it. It returns the rows that moved; a row that is missing was lost to
+somebody else, and the caller must not act on it.
+
+Lock order, everywhere: outbox, executions, tasks by id, dependents by id, then the step or the run that they are a
+part of. Doubtful rows are locked in id order, so that two statements over the same tasks wait for each other instead
+of deadlocking.
+"""
+
+from taskengine.store.transitions.claim import claim
+from taskengine.store.transitions.finish import finish, finish_row, lose
+from taskengine.store.transitions.insert import insert
+from taskengine.store.transitions.moves import move
+from taskengine.store.transitions.runs import insert_run, move_run
+from taskengine.store.transitions.steps import count_down, recount, release, spawn, standing, step
+
+__all__ = [
+    "claim",
+    "count_down",
+    "finish",
+    "finish_row",
+    "insert",
+    "insert_run",
+    "lose",
+    "move",
+    "move_run",
+    "recount",
+    "release",
+    "spawn",
+    "standing",
+    "step",
+]

@@ -1,0 +1,83 @@
+"""Attempts begin: a worker takes what a message names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from taskengine.store.database import Rows
+
+_CLAIM = text(
+    """
+    WITH settings AS MATERIALIZED (
+        -- A claim that a crash of Postgres forgets is only made again, so it need not wait for the disk. The
+        -- finish is fenced by the execution's id, which then does not exist.
+        SELECT set_config('synchronous_commit', 'off', true)
+    ), rung AS (
+        DELETE FROM outbox WHERE task_id IN (
+            SELECT o.task_id FROM settings, outbox o
+            JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS m(id, attempt)
+                ON o.task_id = m.id AND o.attempt = m.attempt
+            JOIN tasks t ON t.id = o.task_id
+            WHERE (o.expires_at IS NULL OR o.expires_at > now())
+                AND NOT EXISTS (SELECT FROM queues q WHERE q.name = o.queue AND q.paused)
+                -- What a pause of the run could not take out of the line yet does not start either.
+                AND (t.run_id IS NULL OR (SELECT r.status FROM runs r WHERE r.id = t.run_id) = 'running')
+            ORDER BY o.task_id
+            -- A double of this message finds the rows locked and leaves them. A new dependent's lock on the task is
+            -- waited for, in the order of ids.
+            FOR UPDATE OF o SKIP LOCKED FOR NO KEY UPDATE OF t)
+        RETURNING task_id
+    ), taken AS (
+        UPDATE tasks t SET status = 'running', attempt = t.attempt + 1, started_at = coalesce(t.started_at, now()),
+            updated_at = now(), run_at = NULL
+        FROM rung WHERE t.id = rung.task_id AND t.status = 'queued'
+        RETURNING t.id, t.organization_id, t.type, t.queue, t.config, t.attempt, t.error_count, t.max_retries,
+            t.retry, t.timeout_seconds, t.input_schema, t.output_schema, t.run_id, t.path, t.parent_id, t.bindings,
+            t.input, t.has_dependents
+    ), given AS (
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:executions AS uuid[])) AS g(task_id, execution_id)
+    ), leased AS (
+        INSERT INTO executions (id, organization_id, task_id, attempt, status, queue, worker, started_at, lease_until)
+        SELECT given.execution_id, taken.organization_id, taken.id, taken.attempt, 'running', taken.queue, :worker,
+            now(), now() + make_interval(secs => :lease)
+        FROM taken JOIN given ON given.task_id = taken.id
+    ), noted AS (
+        INSERT INTO events (organization_id, task_id, run_id, type, from_status, to_status, attempt)
+        SELECT organization_id, id, run_id, 'task.claimed', 'queued', 'running', attempt FROM taken
+    )
+    SELECT taken.*, given.execution_id, now() AS claimed_at,
+        -- Ordered, so that the planner takes the first entry of the index, and never reads a long line.
+        (SELECT o.task_id FROM outbox o WHERE o.queue = taken.queue AND o.published_at IS NULL
+            ORDER BY o.organization_id LIMIT 1) IS NOT NULL AS more
+    FROM taken JOIN given ON given.task_id = taken.id
+    """
+)
+
+
+def claim(
+    conn: Connection,
+    ids: Sequence[UUID],
+    attempts: Sequence[int],
+    executions: Sequence[UUID],
+    worker: str,
+    lease_seconds: float,
+) -> Rows:
+    """Take the attempts that are still there to be taken: queued -> running, each with a leased execution.
+
+    ``executions`` are the fresh ids to use, one for each task. ``more`` says that the queue has tasks in line.
+    """
+    return list(
+        conn.execute(
+            _CLAIM,
+            {
+                "ids": list(ids),
+                "attempts": list(attempts),
+                "executions": list(executions),
+                "worker": worker,
+                "lease": lease_seconds,
+            },
+        )
+    )
