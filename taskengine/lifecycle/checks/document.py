@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from taskengine.domain.comparisons import kind
 from taskengine.domain.workflow import STEP_LISTS
 
 Path = tuple[str | int, ...]
@@ -104,9 +105,9 @@ def strings(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
             yield from strings(item, (*path, place))
 
 
-def quoted(name: Any) -> str:
-    """A name for a message, cut to a sensible length."""
-    return repr(name if not isinstance(name, str) else name[:_SHOWN])
+def quoted(value: Any) -> str:
+    """A name for a message, cut to a sensible length; of anything else the kind, since it may hold what is secret."""
+    return repr(value[:_SHOWN]) if isinstance(value, str) else kind(value)
 
 
 def hint(name: str, known: Collection[str]) -> str:

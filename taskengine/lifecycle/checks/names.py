@@ -18,8 +18,8 @@ _ELSEWHERE = {
     "secrets": "secrets are known in the config of a task only, where the worker fills them in",
     "task": "it is known in the config of a task only",
     "loop": "it is known inside of a loop step only",
-    "item": "it is known in a task with expansion_config only; inside of a loop step write loop.item",
-    "index": "it is known in a task with expansion_config only; inside of a loop step write loop.index",
+    "item": "it is known in a task with expansion_config, and in the steps of a loop with for_each",
+    "index": "it is known in a task with expansion_config, and in the steps of a loop with for_each",
     "input": "this task has no `input`",
 }
 

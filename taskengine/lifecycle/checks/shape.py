@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -55,7 +56,8 @@ def _of_type(fault: Fault) -> bool:
 
 
 def _best(faults: list[Fault]) -> Fault:
-    return next((fault for fault in faults if not _of_type(fault)), faults[0])
+    meant = [fault for fault in faults if not _of_type(fault)]
+    return meant[0] if meant else replace(faults[0], message=" or ".join(fault.message for fault in faults))
 
 
 def _path(loc: Iterable[str | int], data: Any, kind: str) -> Path:
@@ -104,8 +106,11 @@ def _fault(path: Path, item: ErrorDetails, data: Any, model: type[BaseModel]) ->
         "missing": (kind, f"the field {last} is missing"),
         "value_error": (_subject(path), item["msg"].removeprefix("Value error, ")),
     }
-    if kind == "model_attributes_type":
-        told[kind] = ("not_an_object", "should be an object with id and type")
+    if kind in ("model_attributes_type", "model_type", "dict_type"):
+        also = " with id and type" if kind == "model_attributes_type" else ""
+        told[kind] = ("not_an_object", f"should be an object{also}")
+    if kind == "string_pattern_mismatch" and last == "field":
+        told[kind] = ("invalid_condition", "should be names joined by dots, such as tasks.fetch.result.rows")
     if kind == "too_short" and last in STEP_LISTS:
         told[kind] = ("empty_steps", "has no steps; give at least one, or leave the step out")
     if kind == "too_short" and last == "approvers":

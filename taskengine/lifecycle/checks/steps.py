@@ -38,7 +38,11 @@ def _of_loop(step: StepView, scope: Scope) -> Scope:
     around = step.inside("loop")
     if around is None:
         return scope
-    return scope.with_roots({"loop": _members_of_loop(around)})
+    members = _members_of_loop(around)
+    # The item of an outer loop is still seen in an inner one that has none.
+    outer = _of_loop(around, scope)
+    items = {"item": names.ANY, "index": names.ANY} if "item" in members else {}
+    return outer.with_roots({"loop": members, **items})
 
 
 def _members_of_loop(loop: StepView) -> frozenset[str]:
@@ -71,7 +75,7 @@ def _of_rounds(step: StepView, scope: Scope) -> Iterator[Fault]:
         yield from names.of_path(source, path, scope)
     value = names.value_of(source, scope, {})
     given = field(step.raw, "max_iterations")[1]
-    most = given if isinstance(given, int) and given > 0 else LoopStep.model_fields["max_iterations"].default
+    most = given if type(given) is int and given > 0 else LoopStep.model_fields["max_iterations"].default
     if value is not UNKNOWN and source is not None and not isinstance(value, list):
         yield Fault(path, "not_an_array", f"for_each needs a list, and {source!r} is {kind(value)}")
     elif isinstance(value, list) and len(value) > most:

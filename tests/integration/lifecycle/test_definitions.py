@@ -1,20 +1,24 @@
-"""Definitions and task groups against the installed task types."""
+"""Definitions against the installed task types."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.settings import Settings
 from taskengine import runtime
 from taskengine.domain import documents
 from taskengine.domain.task import Caller
-from taskengine.domain.workflow import TaskGroup, WorkflowSpec
+from taskengine.domain.workflow import WorkflowSpec
 from taskengine.lifecycle import keys
-from taskengine.lifecycle.definitions import MAX_FAULTS, DefinitionFault, check, check_groups
+from taskengine.lifecycle.definitions import MAX_FAULTS, DefinitionFault, check
 from taskengine.lifecycle.engine import Engine
 from taskengine.store.cipher import new_key
 from tests.integration.lifecycle.definition_cases import Case, invalid
@@ -158,139 +162,50 @@ def test_a_workflow_may_start_itself_under_a_condition(engine: Engine, caller: C
     assert faults == []
 
 
-def task(key: str | None = None, **more: Any) -> dict[str, Any]:
-    return {"name": "t", "type": "echo", "key": key, **more}
+def _paths(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    for name, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
+        yield (*path, name)
+        yield from _paths(value, (*path, name))
 
 
-def of_groups(engine: Engine, caller: Caller, *groups: dict[str, Any], **context: Any) -> list[DefinitionFault]:
-    return check_groups(engine, caller, [TaskGroup.model_validate(group) for group in groups], context)
-
-
-def test_groups_that_depend_on_each_other_well_have_no_fault(engine: Engine, caller: Caller) -> None:
-    faults = of_groups(
-        engine,
-        caller,
-        {"id": "a", "tasks": [task(), task("x", depends_on=["task_1"])]},
-        {"id": "b", "tasks": [task("y", depends_on=["a.x"], config={"message": "{{ tasks.x.result }}"})]},
-        {"id": "c", "depends_on": ["a", "b"], "tasks": [task("z", config={"message": "{{ context.customer }}"})]},
-        customer="Acme",
-    )
-    assert faults == []
-
-
-GROUPS: list[tuple[str, list[dict[str, Any]], str, str, str]] = [
-    (
-        "a group id twice",
-        [{"id": "a", "tasks": [task()]}, {"id": "a", "tasks": [task()]}],
-        "duplicate_id",
-        "task_groups[1].id",
-        "task_groups[0]",
-    ),
-    (
-        "a key twice",
-        [{"id": "a", "tasks": [task("x"), task("x")]}],
-        "duplicate_key",
-        "task_groups[0].tasks[1].key",
-        "tasks[0]",
-    ),
-    (
-        "a key that a task without one gets",
-        [{"id": "a", "tasks": [task(), task("task_1")]}],
-        "duplicate_key",
-        "task_groups[0].tasks[1].key",
-        "tasks[0]",
-    ),
-    (
-        "an unknown group",
-        [{"id": "first", "tasks": [task()]}, {"id": "b", "depends_on": ["frist"], "tasks": [task()]}],
-        "unknown_dependency",
-        "task_groups[1].depends_on[0]",
-        "'first'",
-    ),
-    (
-        "a group that depends on itself",
-        [{"id": "a", "depends_on": ["a"], "tasks": [task()]}],
-        "circular_dependency",
-        "task_groups[0].depends_on[0]",
-        "itself",
-    ),
-    (
-        "a task of another group without its group",
-        [{"id": "a", "tasks": [task("x")]}, {"id": "b", "tasks": [task("y", depends_on=["x"])]}],
-        "unknown_dependency",
-        "task_groups[1].tasks[0].depends_on[0]",
-        "write a.x",
-    ),
-    (
-        "a group where a task is meant",
-        [{"id": "a", "tasks": [task("x")]}, {"id": "b", "tasks": [task("y", depends_on=["a"])]}],
-        "unknown_dependency",
-        "task_groups[1].tasks[0].depends_on[0]",
-        "a.key",
-    ),
-    (
-        "a task that is not there",
-        [{"id": "a", "tasks": [task("x")]}, {"id": "b", "tasks": [task("y", depends_on=["a.xx"])]}],
-        "unknown_dependency",
-        "task_groups[1].tasks[0].depends_on[0]",
-        "'a.x'",
-    ),
-    (
-        "a task that depends on itself",
-        [{"id": "a", "tasks": [task("x", depends_on=["a.x"])]}],
-        "circular_dependency",
-        "task_groups[0].tasks[0].depends_on[0]",
-        "itself",
-    ),
-    (
-        "a cycle within a group",
-        [{"id": "a", "tasks": [task("x", depends_on=["y"]), task("y", depends_on=["x"])]}],
-        "circular_dependency",
-        "task_groups[0].tasks[0].depends_on",
-        "a.x -> a.y -> a.x",
-    ),
-    (
-        "a cycle of groups",
-        [{"id": "a", "depends_on": ["b"], "tasks": [task()]}, {"id": "b", "depends_on": ["a"], "tasks": [task()]}],
-        "circular_dependency",
-        "task_groups[0].depends_on",
-        "a -> b -> a",
-    ),
-    (
-        "a cycle of a group and a task",
-        [{"id": "a", "depends_on": ["b"], "tasks": [task("x")]}, {"id": "b", "tasks": [task("y", depends_on=["a.x"])]}],
-        "circular_dependency",
-        "task_groups[0].depends_on",
-        "a -> b -> b.y -> a.x -> a",
-    ),
-    (
-        "an unknown type",
-        [{"id": "a", "tasks": [{"name": "t", "type": "ecco"}]}],
-        "unknown_type",
-        "task_groups[0].tasks[0].type",
-        "'echo'",
-    ),
-    (
-        "a wrong config",
-        [{"id": "a", "tasks": [task(config={"mesage": 1})]}],
-        "unknown_field",
-        "task_groups[0].tasks[0].config.mesage",
-        "'message'",
-    ),
-    (
-        "an undefined name",
-        [{"id": "a", "tasks": [task(config={"message": "{{ tasks.nobody.result }}"})]}],
-        "unknown_step",
-        "task_groups[0].tasks[0].config.message",
-        "nobody",
-    ),
+EVERYTHING = documents.parse((HERE / "everything.yaml").read_text())
+VALUES: list[Any] = [
+    None,
+    True,
+    -1,
+    1e300,
+    2**70,
+    "",
+    "x",
+    "\ud800",
+    "{{ x.y[1] }}",
+    "{{",
+    "a..b",
+    [],
+    ["a", None],
+    [{}],
+    {},
+]
+VALUES += [
+    {"type": "task"},
+    {"type": ["x"]},
+    {"field": "x"},
+    [{"id": "fetch", "type": "loop"}],
+    {"array_mapping": {"x": 1}},
 ]
 
 
-@pytest.mark.parametrize(("title", "groups", "code", "path", "words"), GROUPS, ids=[item[0] for item in GROUPS])
-def test_invalid_groups_are_told_where_and_why(
-    engine: Engine, caller: Caller, title: str, groups: list[dict[str, Any]], code: str, path: str, words: str
-) -> None:
-    [fault] = of_groups(engine, caller, *groups)
-    assert (fault.code, fault.path) == (code, path)
-    assert words in fault.message
+@given(changes=st.lists(st.tuples(st.sampled_from(list(_paths(EVERYTHING.data))), st.sampled_from(VALUES)), min_size=1))
+def test_whatever_is_broken_is_told_and_breaks_nothing(engine: Engine, changes: list[tuple[Any, Any]]) -> None:
+    data = copy.deepcopy(EVERYTHING.data)
+    for path, value in changes:
+        here = data
+        for part in path[:-1]:
+            held = isinstance(here, dict) and part in here
+            here = here[part] if held or (isinstance(here, list) and part in range(len(here))) else None
+        if isinstance(here, dict) and isinstance(path[-1], str):
+            here[path[-1]] = copy.deepcopy(value)
+    nobody = Caller(UUID(int=0), None, "nobody", frozenset())
+    spec, faults = check(engine, nobody, data, EVERYTHING.place, known)
+    assert (spec is None) == bool(faults)
+    assert all(fault.line and fault.code and fault.message for fault in faults)
