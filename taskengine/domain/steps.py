@@ -154,7 +154,8 @@ class LoopStep(StepBase):
     type: Literal["loop"]
     condition: Condition | None = Field(None, description="Looked at before each round.")
     for_each: Annotated[str | list[Any], BeforeValidator(_list_or_text)] | None = Field(
-        None, description="A dotted path, one whole template, or a list. In the steps each is `item`, its number `index`."
+        None,
+        description="A dotted path, one whole template, or a list. In the steps each is `item`, its number `index`.",
     )
     steps: list[Step] = Field(min_length=1)
     max_iterations: int = Field(100, ge=1, le=MAX_ITERATIONS, description="More rounds than these fail the loop.")

@@ -85,7 +85,7 @@ def task_row(
         return {}
     found = list(check_spec(engine, handler, spec))
     errors += [FieldError((place, *fault.loc), fault.msg, fault.type) for fault in found]
-    config, data = _gathered(handler, spec)
+    config, data = gathered(handler, spec)
     faults, light = check_config(handler, config, spec.input_schema)
     errors += [FieldError((place, "config", *fault.loc), fault.msg, fault.type) for fault in faults]
     declared = secret_fields(handler.Config)
@@ -132,7 +132,7 @@ def task_row(
     }
 
 
-def _gathered(handler: Handler[Any], spec: TaskSpec) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def gathered(handler: Handler[Any], spec: TaskSpec) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """A task's config and input, with what its expansion goes over moved from the one to the other.
 
     What the type's config has a field for stays.

@@ -26,17 +26,18 @@ _OF_RESULTS = ("results", "items", "summary", "aggregates")
 def faults(engine: Engine, spec: TaskSpec, raw: dict[str, Any], path: Path, scope: Scope) -> Iterator[Fault]:
     """All faults of a task that its model accepted. ``raw`` is what was sent, at ``path``."""
     handler = engine.registry.get(spec.type)
+    config, data = (spec.config, spec.input) if handler is None else validate.gathered(handler, spec)
     if handler is None:
         text = f"there is no task type {quoted(spec.type)}; {hint(spec.type, engine.registry.names())}"
         yield Fault((*path, _spelling(raw, "type")), "unknown_type", text)
     else:
-        yield from _of_handler(engine, handler, spec, raw, path)
+        yield from _of_handler(engine, handler, spec.model_copy(update={"config": config}), raw, path)
     yield from names.of_templates(spec.input, (*path, "input"), scope)
-    own = scope if spec.input is None else scope.with_roots({"input": frozenset(spec.input)})
+    own = scope if data is None else scope.with_roots({"input": frozenset(data)})
     inside = own
     if spec.expansion_config is not None:
-        inside = _of_child(spec.expansion_config, spec.input or {}, own)
-        yield from _of_expansion(spec.expansion_config, spec.input or {}, raw, path, own, inside)
+        inside = _of_child(spec.expansion_config, data or {}, own)
+        yield from _of_expansion(spec.expansion_config, data or {}, raw, path, own, inside)
     worker = inside.with_roots({"task": frozenset({"id", "attempt"}), "secrets": ANY})
     yield from names.of_templates(spec.config, (*path, _spelling(raw, "config")), worker)
 

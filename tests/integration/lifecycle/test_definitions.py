@@ -108,6 +108,16 @@ steps:
     ]
 
 
+def test_what_an_expansion_goes_over_may_stand_beside_it(engine: Engine, caller: Caller) -> None:
+    expansion = {"type": "array", "array_mapping": {"user": "users"}}
+    for users, codes in (["a", "b"], []), ("a", ["not_an_array"]):
+        inside = {"type": "echo", "config": {"message": "{{ user }}", "users": users, "expansion_config": expansion}}
+        beside = {"type": "echo", "config": {"message": "{{ user }}"}, "users": users, "expansion_config": expansion}
+        for task in (inside, beside):
+            _, faults = check(engine, caller, {"name": "w", "steps": [{"id": "a", "type": "task", "task": task}]})
+            assert [fault.code for fault in faults] == codes
+
+
 def test_without_a_text_faults_have_a_path_and_no_line(engine: Engine, caller: Caller) -> None:
     _, [fault] = check(engine, caller, {"name": "w", "steps": []})
     assert (fault.path, fault.line, fault.column) == ("steps", None, None)
