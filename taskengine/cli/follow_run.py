@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _ROUND_SECONDS = 1.0
 _SHORTEST_ROUND_SECONDS = 0.1
-_MOST_SPANS = 1000
-"""Of a run with more, the first are timed."""
 
 
 def changes(client: Client, run_id: str, timeout: float | None) -> Iterator[Run]:
@@ -78,8 +76,7 @@ class Board:
         """Show the run as it stands now."""
         if self._silent:
             return
-        graph = self._client.runs.graph(run["id"])
-        steps = tree.grown(graph, self._client.runs.timeline(run["id"], limit=_MOST_SPANS))
+        steps = tree.grown(self._client.runs.graph(run["id"]))
         if self._live:
             self._live.update(tree.picture(run, steps))
             return

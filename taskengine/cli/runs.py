@@ -136,8 +136,7 @@ def graph(
         output.emit(client.runs.graph(run_id))
     else:
         run = client.runs.get(run_id)
-        steps = tree.grown(client.runs.graph(run_id), client.runs.timeline(run_id))
-        output.console().print(tree.picture(run, steps, whole=True))
+        output.console().print(tree.picture(run, tree.grown(client.runs.graph(run_id)), whole=True))
 
 
 def timeline(options: Options, run_id: RunId, limit: Limit = 1000) -> None:

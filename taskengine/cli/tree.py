@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
-    from taskengine.client.run_models import Graph, Node, Run, RunSummary, Span
+    from taskengine.client.run_models import Graph, Node, Run, RunSummary
 
 MANY = 60
 """A tree of more steps than this leaves out what has not begun or has completed."""
@@ -23,10 +23,9 @@ _DONE = ("completed", "failed", "cancelled", "skipped")
 
 @dataclass
 class Step:
-    """A node of a run's graph with when and how often it ran, and the nodes within it."""
+    """A node of a run's graph, and those within it."""
 
     node: Node
-    span: Span | None
     within: list[Step] = field(default_factory=list)
 
     def name(self) -> str:
@@ -39,7 +38,7 @@ class Step:
 
     def mark(self) -> tuple[str, int]:
         """What is news when it differs."""
-        return self.node["status"], self._attempts()
+        return self.node["status"], self.node["attempt"]
 
     def state(self, now: datetime) -> str:
         """Status, time taken, attempts beyond the first, and how far an expansion is."""
@@ -49,22 +48,19 @@ class Step:
         seconds = self._seconds(now)
         if seconds is not None:
             parts.append(f"{seconds:.1f} s")
-        if self._attempts() > 1:
-            parts.append(f"attempt {self._attempts()}")
+        if self.node["attempt"] > 1:
+            parts.append(f"attempt {self.node['attempt']}")
         return ", ".join(parts)
 
     def moving(self) -> bool:
         """Whether it, or something within, is neither untouched nor well done."""
         return self.node["status"] not in _QUIET or any(step.moving() for step in self.within)
 
-    def _attempts(self) -> int:
-        return len(self.span["attempts"]) if self.span else 0
-
     def _seconds(self, now: datetime) -> float | None:
-        if self.span is None or self.span["started_at"] is None:
+        if self.node["started_at"] is None:
             return None
-        end = self.span["ended_at"]
-        begun = datetime.fromisoformat(self.span["started_at"])
+        end = self.node["completed_at"]
+        begun = datetime.fromisoformat(self.node["started_at"])
         # The server's clock may be ahead of this one.
         return max(0.0, ((datetime.fromisoformat(end) if end else now) - begun).total_seconds())
 
@@ -76,10 +72,9 @@ def _counts(children: Mapping[str, int]) -> str:
     return f"{ended}/{total}" + (f" ({', '.join(bad)})" if bad else "")
 
 
-def grown(graph: Graph, spans: Iterable[Span]) -> list[Step]:
+def grown(graph: Graph) -> list[Step]:
     """The steps that stand at the top, each with those within it, in the order of the graph."""
-    timed = {span["task_id"]: span for span in spans}
-    steps = {node["id"]: Step(node, timed.get(node["id"])) for node in graph["nodes"]}
+    steps = {node["id"]: Step(node) for node in graph["nodes"]}
     top: list[Step] = []
     for step in steps.values():
         holder = steps.get(step.node["parent"] or "")

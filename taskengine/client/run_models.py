@@ -39,9 +39,7 @@ class RunSummary(TypedDict):
     workflow: str | None
     version: int | None
     status: str
-    variables: dict[str, Any]
     progress: dict[str, int]
-    groups: list[RunGroup]
     error: ErrorInfo | None
     timeout_seconds: float | None
     parent_task_id: str | None
@@ -54,8 +52,14 @@ class RunSummary(TypedDict):
 
 
 class Run(RunSummary):
-    """A run as it stands. ``partial_results`` is None once it has completed."""
+    """A run as it stands.
 
+    ``results`` has what its outer steps gave, by key; ``partial_results`` what all steps gave so far, by path, and is
+    None once the run has completed.
+    """
+
+    groups: list[RunGroup]
+    variables: dict[str, Any]
     context: dict[str, Any]
     results: dict[str, Any]
     partial_results: dict[str, Any] | None
@@ -72,6 +76,9 @@ class Node(TypedDict):
     type: str
     status: str
     parent: str | None
+    attempt: int
+    started_at: str | None
+    completed_at: str | None
     children: dict[str, int] | None
 
 

@@ -2,6 +2,7 @@
 
 EngineError
 ├── Invalid                 the input is wrong; carries one FieldError for each fault
+│   ├── InvalidDefinition   a workflow or task group; with the line of each fault, where there was a text
 │   ├── CircularDependency  the cycle is named in full
 │   ├── UnknownDependency
 │   └── UnknownWorkflow
@@ -58,6 +59,12 @@ class Invalid(EngineError):
     def __init__(self, detail: str, errors: Sequence[FieldError] = ()) -> None:
         super().__init__(detail)
         self.errors = tuple(errors)
+
+
+class InvalidDefinition(Invalid):
+    """A workflow definition, or the task groups of a run, do not fit."""
+
+    code: ClassVar[str] = "invalid_definition"
 
 
 class CircularDependency(Invalid):

@@ -104,10 +104,17 @@ class Move(Generic[S]):
     target: S
     event: str
     why: str
+    of_steps: bool = False
+    """Made in a run only: of control steps by the planner, of anything by a retry of the run."""
 
 
-def _move(name: str, sources: str, target: str, why: str) -> Move[TaskStatus]:
-    return Move(name, frozenset(TaskStatus(s) for s in sources.split()), TaskStatus(target), f"task.{name}", why)
+def _move(name: str, sources: str, target: str, why: str, *, of_steps: bool = False) -> Move[TaskStatus]:
+    from_states = frozenset(TaskStatus(source) for source in sources.split())
+    return Move(name, from_states, TaskStatus(target), f"task.{name}", why, of_steps)
+
+
+def _step_move(name: str, sources: str, target: str, why: str) -> Move[TaskStatus]:
+    return _move(name, sources, target, why, of_steps=True)
 
 
 _NOT_STARTED = "pending deferred queued retrying paused"
@@ -138,15 +145,17 @@ MOVES: dict[str, Move[TaskStatus]] = {
         _move("retried_pending", _ENDED_BADLY, "pending", "somebody asked for another try; it needs its review"),
         _move("retried_deferred", _ENDED_BADLY, "deferred", "somebody asked for another try, at its time"),
         _move("redriven", "failed", "queued", "its dead letter was redriven"),
-        _move("started", "pending", "running", "a step's turn has come: the planner is at it"),
-        _move("timer_set", "pending", "deferred", "a wait for a time began"),
-        _move("waiting", "pending", "waiting_input", "a wait for a signal, a condition or an approval began"),
-        _move("ended", _AT_WORK, "completed", "a step has done what it is there for"),
-        _move("ended_failed", _AT_WORK, "failed", "a step cannot do what it is there for, or what is in it failed"),
-        _move("stopped", _AT_WORK, "cancelled", "a step was cancelled with its run"),
-        _move("reset", f"completed {_ENDED_BADLY}", "pending", "somebody had its run go on from here, or before"),
-        _move("reopened", f"completed {_ENDED_BADLY}", "running", "something in it is to be done again"),
-        _move("supplied", f"pending paused {_ENDED_BADLY}", "completed", "somebody supplied its result"),
+        _step_move("started", "pending deferred", "running", "a step's turn has come: the planner is at it"),
+        _step_move("timer_set", "pending", "deferred", "a wait for a time began"),
+        _step_move("waiting", "pending", "waiting_input", "a wait for a signal, a condition or an approval began"),
+        _step_move("ended", _AT_WORK, "completed", "a step has done what it is there for"),
+        _step_move(
+            "ended_failed", _AT_WORK, "failed", "a step cannot do what it is there for, or what is in it failed"
+        ),
+        _step_move("stopped", _AT_WORK, "cancelled", "a step was cancelled with its run"),
+        _step_move("reset", f"completed {_ENDED_BADLY}", "pending", "somebody had its run go on from here, or before"),
+        _step_move("reopened", f"completed {_ENDED_BADLY}", "running", "something in it is to be done again"),
+        _step_move("supplied", f"pending paused {_ENDED_BADLY}", "completed", "somebody supplied its result"),
     )
 }
 """Every legal move by name. Out of a final state lead only the moves that people ask for: retries, redriving."""
@@ -159,7 +168,7 @@ def _run_move(name: str, sources: str, target: str, why: str) -> Move[RunStatus]
 RUN_MOVES: dict[str, Move[RunStatus]] = {
     move.name: move
     for move in (
-        _run_move("started", "pending", "running", "its first steps are let go"),
+        _run_move("started", "pending deferred", "running", "its first steps are let go"),
         _run_move("completed", "running paused", "completed", "all its steps have ended, and none that counts failed"),
         _run_move("failed", "running paused", "failed", "all its steps have ended, and one failed; or its time is up"),
         _run_move("cancelled", "pending running paused", "cancelled", "somebody cancelled it"),
@@ -172,8 +181,8 @@ RUN_MOVES: dict[str, Move[RunStatus]] = {
 
 
 def allowed_from(status: TaskStatus) -> list[str]:
-    """The states that a task may move to from ``status``, sorted."""
-    return sorted({move.target.value for move in MOVES.values() if status in move.sources})
+    """The states that a task by itself may move to from ``status``, sorted."""
+    return sorted({move.target.value for move in MOVES.values() if status in move.sources and not move.of_steps})
 
 
 def refuse(move: Move[TaskStatus], status: TaskStatus) -> InvalidTransition:

@@ -74,13 +74,14 @@ def tasks(engine: Engine, caller: Caller, run_id: UUID, wanted: TaskFilter, page
 def graph(engine: Engine, caller: Caller, run_id: UUID) -> dict[str, Any]:
     """A run's steps as nodes and edges; an expansion's children are counted, not listed."""
     with engine.db.autocommit() as conn:
-        _own(conn, caller, run_id)
+        status = _own(conn, caller, run_id).status
         rows = store.nodes(conn, run_id, None, _MOST_NODES)
         counts = store.child_counts(conn, [row.id for row in rows if row.kind == "expansion"])
         edges = store.edges(conn, run_id)
     known = {row.id for row in rows}
     return {
         "run_id": run_id,
+        "status": status,
         "nodes": [_node(row, counts.get(row.id)) for row in rows],
         "edges": [
             {"from": edge.upstream, "to": edge.task_id, "run_on": edge.run_on}

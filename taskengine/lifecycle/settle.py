@@ -99,7 +99,7 @@ def _iterate(
             item = state["items"][number]
             here = {"loop": {"index": number, "item": item}, "item": item, "index": number}
         path = f"{row.path}[{number}]"
-        root = Node(path, f"{row.key}[{number}]", Kind.sequential, f"{row.name} [{number}]", sequence=number)
+        root = Node(path, f"{row.key}[{number}]", Kind.sequential, f"{row.name} [{number}]")
         bindings = credentials.seal(here, frozenset(), engine.cipher.encrypt)
         ground = Ground(
             row.run_id,

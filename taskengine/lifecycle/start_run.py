@@ -9,7 +9,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from taskengine.domain import credentials, nodes
-from taskengine.domain.errors import CircularDependency, FieldError, Invalid, UnknownDependency, UnknownWorkflow
+from taskengine.domain.errors import (
+    CircularDependency,
+    FieldError,
+    InvalidDefinition,
+    UnknownDependency,
+    UnknownWorkflow,
+)
 from taskengine.domain.nodes import Node
 from taskengine.domain.task import Caller
 from taskengine.domain.workflow import RunSpec, WorkflowSpec
@@ -116,4 +122,4 @@ def raise_faults(faults: list[DefinitionFault], prefix: tuple[str, ...]) -> None
             raise CircularDependency(text, errors)
         case "unknown_dependency":
             raise UnknownDependency(text, errors)
-    raise Invalid(text, errors)
+    raise InvalidDefinition(text, errors)

@@ -123,7 +123,8 @@ def plan(engine: Engine, caller: Caller, text: str) -> dict[str, Any]:
         edges = {place: [other for other in upstream if other in edges] for place, upstream in edges.items()}
         seconds = _typical(conn, caller, flat)
     order = graph.order(edges)
-    weights = {place: seconds.get(_type(flat[place]), 0.0) or 0.0 for place in order}
+    # Without any experience of a type, the way with the most of its tasks is the longest.
+    weights = {place: seconds.get(_type(flat[place]), 1.0) if flat[place].spec else 0.0 for place in order}
     critical, length = graph.critical_path(edges, weights)
     known = all(_type(flat[place]) in seconds or flat[place].spec is None for place in critical)
     return {
