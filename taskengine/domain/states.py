@@ -168,7 +168,7 @@ def _run_move(name: str, sources: str, target: str, why: str) -> Move[RunStatus]
 RUN_MOVES: dict[str, Move[RunStatus]] = {
     move.name: move
     for move in (
-        _run_move("started", "pending deferred", "running", "its first steps are let go"),
+        _run_move("started", "pending", "running", "its first steps are let go"),
         _run_move("completed", "running paused", "completed", "all its steps have ended, and none that counts failed"),
         _run_move("failed", "running paused", "failed", "all its steps have ended, and one failed; or its time is up"),
         _run_move("cancelled", "pending running paused", "cancelled", "somebody cancelled it"),
