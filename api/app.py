@@ -15,11 +15,22 @@ from flask import Flask, Response, request
 from api import errors, idempotency
 from api.answers import Answer
 from api.auth import authenticate
-from api.inputs import READ_TOO_MUCH, check_media_type, parse_json, parse_path, parse_query, read_body, validated
+from api.documents import lines_of, parse_yaml
+from api.inputs import (
+    READ_TOO_MUCH,
+    check_media_type,
+    decoded,
+    parse_json,
+    parse_path,
+    parse_query,
+    read_body,
+    validated,
+)
 from api.metrics import metrics_of
-from api.operations import Call, NoQuery, Operation
+from api.operations import YAML, Call, NoQuery, Operation
 from api.readiness import Readiness
 from api.routes import DOORS, documentation
+from taskengine.domain.documents import Document
 from taskengine.lifecycle.engine import Engine
 
 SLOW_SECONDS = 1.0
@@ -73,22 +84,13 @@ def _view(engine: Engine, seats: BoundedSemaphore, operation: Operation) -> Call
         query = parse_query(operation.query, operation.repeatable, request.environ.get("QUERY_STRING", ""))
         if operation.query is not NoQuery:
             arguments["query"] = query
-        raw = b""
-        if operation.body is not None:
-            raw = read_body(request)
-            arguments["body"] = _body(operation, raw)
-        key = request.headers.get(idempotency.HEADER) if operation.method == "POST" else None
-        if key is None:
-            answer = operation.view(call, **arguments)
-        else:
-            answer = idempotency.once(
-                call,
-                idempotency.check_key(key),
-                f"POST {request.path}",
-                raw,
-                lambda: operation.view(call, **arguments),  # type: ignore[arg-type, return-value]  # no POST streams
-                encrypt=operation.secret_answer,
-            )
+        raw = b"" if operation.body is None else read_body(request)
+        document = _document(operation, raw)
+        with lines_of(document):
+            if operation.body is not None:
+                name, value = _body(operation, raw, document)
+                arguments[name] = value
+            answer = _once(operation, call, raw, lambda: operation.view(call, **arguments))
         if operation.after is not None and isinstance(answer, Answer):
             answer = operation.after(call, query, answer)
         return _respond(answer)
@@ -96,13 +98,40 @@ def _view(engine: Engine, seats: BoundedSemaphore, operation: Operation) -> Call
     return handle
 
 
-def _body(operation: Operation, raw: bytes) -> Any:
+def _document(operation: Operation, raw: bytes) -> Document | None:
+    """The body, if it is YAML that the view wants parsed."""
+    if operation.as_text or request.mimetype not in YAML or request.mimetype not in operation.media:
+        return None
+    check_media_type(request, operation.media)
+    return parse_yaml(raw)
+
+
+def _body(operation: Operation, raw: bytes, document: Document | None) -> tuple[str, Any]:
+    """What the view takes of the body, and the name it takes it by."""
     model = operation.body
     assert model is not None
     if not raw and not operation.body_needed:
-        return model()
+        return "body", validated(model, {}, "body")
     check_media_type(request, operation.media)
-    return parse_json(raw, operation.parse or (lambda data: validated(model, data, "body")))
+    if operation.as_text:
+        return "text", decoded(raw)
+    validate = operation.parse or (lambda data: validated(model, data, "body"))
+    return "body", parse_json(raw, validate) if document is None else validate(document.data)
+
+
+def _once(operation: Operation, call: Call, raw: bytes, run: Callable[[], Answer | Response]) -> Answer | Response:
+    """The view's answer; the stored one where this Idempotency-Key had its answer before."""
+    key = request.headers.get(idempotency.HEADER) if operation.method == "POST" else None
+    if key is None:
+        return run()
+    return idempotency.once(
+        call,
+        idempotency.check_key(key),
+        f"POST {request.path}",
+        raw,
+        run,  # type: ignore[arg-type]  # no POST streams
+        encrypt=operation.secret_answer,
+    )
 
 
 def _respond(answer: Answer | Response) -> Response:

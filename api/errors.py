@@ -41,6 +41,7 @@ STATUS: dict[str, int] = {
     "invalid_definition": 422,
     "circular_dependency": 422,
     "unknown_dependency": 422,
+    "unknown_workflow": 422,
     "internal_error": 500,
     "unavailable": 503,
 }
@@ -63,6 +64,7 @@ _TITLES = {
     "invalid_definition": "The workflow definition does not fit",
     "circular_dependency": "Tasks wait for each other",
     "unknown_dependency": "A dependency does not exist",
+    "unknown_workflow": "There is no such workflow",
     "internal_error": "The server failed",
     "unavailable": "A needed service cannot be reached",
 }

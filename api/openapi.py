@@ -21,14 +21,16 @@ from api.idempotency import HEADER, KEY_PATTERN, REPLAYED
 from api.operations import YAML, Content, Contents, Door, Operation
 from api.schemas.administration import ApiKeyBody, NamedSecretBody, SecretBody
 from api.schemas.problem import Problem
+from api.schemas.runs import RunBody
 from api.schemas.tasks import TaskBatch
 from taskengine.domain.task import TaskChanges, TaskSpec
+from taskengine.domain.workflow import RetrySpec, RunSpec, SignalSpec, WorkflowSpec
 
 _REF = "#/components/schemas/{model}"
-_ABOUT = """Durable typed tasks.
+_ABOUT = """Durable typed tasks, and runs of whole workflows of them.
 
 **Keys.** Send `Authorization: Bearer <key>` or `X-API-Key: <key>`. A key of scope `read` looks, `write` also changes
-tasks, `admin` also manages secrets and keys, and with a key of the organization `default` the queues.
+tasks and runs, `admin` also manages secrets and keys, and with a key of the organization `default` the queues.
 
 **Errors** are RFC 9457 problem documents; programs look at `code`, people at `detail`, forms at `errors`.
 
@@ -39,6 +41,14 @@ tasks, `admin` also manages secrets and keys, and with a key of the organization
 **Ids** are UUIDs: a path with anything else in their place does not exist (404). **Times** are RFC 3339 in UTC.
 Fields may be sent in snake_case or camelCase; unknown fields and unknown query parameters are errors.
 """
+_WORKFLOW = {
+    "name": "hello",
+    "variables": {"greeting": "hello"},
+    "steps": [
+        {"id": "greet", "type": "task", "task": {"type": "echo", "config": {"message": "{{ variables.greeting }}"}}},
+        {"id": "pause", "type": "wait", "seconds": 1},
+    ],
+}
 _EXAMPLES: dict[type[BaseModel], Any] = {
     TaskSpec: {"name": "say hello", "type": "echo", "config": {"message": "hello"}, "priority": "high"},
     TaskBatch: {
@@ -51,11 +61,17 @@ _EXAMPLES: dict[type[BaseModel], Any] = {
     SecretBody: {"value": "s3cr3t"},
     NamedSecretBody: {"name": "CRM_TOKEN", "value": "s3cr3t"},
     ApiKeyBody: {"name": "ci", "scopes": ["write"]},
+    WorkflowSpec: _WORKFLOW,
+    RunBody: {"definition": _WORKFLOW, "variables": {"greeting": "hello"}},
+    RunSpec: {"definition": _WORKFLOW},
+    RetrySpec: {"from": "greet", "overrides": {"greet": {"message": "hello again"}}},
+    SignalSpec: {"signal": "go", "data": {"by": "me"}},
 }
 _ERROR_HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
 }
+_WORDS = {"from_": "from", "not_": "not", "otherwise": "else"}
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
@@ -102,7 +118,18 @@ def _schemas(operations: Iterable[Operation]) -> tuple[References, dict[str, Any
             if isinstance(content, type):
                 wanted[content, "serialization"] = None
     references, schema = models_json_schema(list(wanted), by_alias=False, ref_template=_REF)
-    return cast("References", references), schema["$defs"]
+    definitions = schema["$defs"]
+    for made in definitions.values():
+        _spell(made)
+    return cast("References", references), definitions
+
+
+def _spell(made: dict[str, Any]) -> None:
+    """Give the fields that bear a word of Python the name that goes over the wire."""
+    if "properties" in made:
+        made["properties"] = {_WORDS.get(name, name): field for name, field in made["properties"].items()}
+    if "required" in made:
+        made["required"] = [_WORDS.get(name, name) for name in made["required"]]
 
 
 def _operation(operation: Operation, references: References) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The operations of the API, by subject."""
 
 from api.operations import Door
-from api.routes import administration, executions, queues, system, tasks
+from api.routes import administration, executions, queues, runs, system, tasks, workflows
 
 DOORS: tuple[Door, ...] = (
     tasks.door,
+    runs.door,
+    workflows.door,
     executions.door,
     queues.task_types,
     queues.queues,

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 
 from api.schemas.shared import Listing, SecretName, Shape
-from taskengine.domain.task import Name, Timestamp, Wire, no_nul
+from taskengine.domain.wire import Name, Timestamp, Wire, no_nul
 
 SecretValue = Annotated[str, StringConstraints(min_length=1, max_length=65_536), AfterValidator(no_nul)]
 ScopeName = Literal["read", "write", "admin"]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api.pagination import PageQuery
 from api.schemas.shared import ErrorInfo, Filter, Id, Listing, Shape
-from taskengine.domain.task import Wire
+from taskengine.domain.wire import Wire
 
 
 class Queue(Shape):

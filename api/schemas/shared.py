@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from taskengine.domain.task import Wire, no_nul
+from taskengine.domain.wire import Wire, no_nul
 
 T = TypeVar("T")
 

@@ -13,7 +13,8 @@ from api.operations import Query
 from api.pagination import PageQuery
 from api.schemas.shared import ErrorInfo, Filter, Id, Listing, Shape
 from taskengine.domain.states import ALIASES, TaskStatus, expand_status
-from taskengine.domain.task import TaskFilter, TaskSpec, Text, Timestamp, Wire
+from taskengine.domain.task import TaskFilter, TaskSpec
+from taskengine.domain.wire import Text, Timestamp, Wire
 
 MAX_BATCH = 10_000
 MAX_WAIT_SECONDS = 60
@@ -31,6 +32,7 @@ StatusName = Literal[
     "cancelled",
     "skipped",
 ]
+KindName = Literal["task", "expansion", "group", "parallel", "sequential", "conditional", "loop", "wait", "workflow"]
 PriorityName = Literal["low", "normal", "high", "urgent", "critical"]
 
 
@@ -80,7 +82,13 @@ class Task(Shape):
     run_id: UUID | None
     group_id: UUID | None
     parent_id: UUID | None
-    sequence_num: int | None
+    sequence_num: int | None = Field(description="Place among the children of an expansion, from 0.")
+    kind: KindName = Field(description="All but `task` are steps that the engine itself carries out.")
+    path: str | None = Field(description="Place in the run's definition, such as `build.test`.")
+    run_on: Literal["success", "failure", "always"]
+    on_failure: Literal["fail", "continue"]
+    input: dict[str, Any] | None
+    expansion_config: dict[str, Any] | None
 
 
 class TaskList(Listing[Task]):
@@ -123,16 +131,13 @@ def _seconds(text: Any) -> Any:
     return text
 
 
+WaitSeconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=MAX_WAIT_SECONDS, allow_inf_nan=False)]
+
+
 class WaitQuery(Query):
     """How long to wait for the task's end."""
 
-    wait: Annotated[float, BeforeValidator(_seconds)] = Field(
-        0,
-        ge=0,
-        le=MAX_WAIT_SECONDS,
-        allow_inf_nan=False,
-        description="Answer when the task is final, at the latest after this many seconds.",
-    )
+    wait: WaitSeconds = Field(0, description="Answer when the task is final, at the latest after this many seconds.")
 
 
 STATUS_NAMES = (*(status.value for status in TaskStatus), *ALIASES)
@@ -144,19 +149,44 @@ def _status(text: Any) -> Any:
     return text
 
 
-def _split(values: Any) -> Any:
+def split_commas(values: Any) -> Any:
+    """Values sent apart, or together with commas between them, as one list."""
     return [part for value in values for part in value.split(",")] if isinstance(values, list) else values
 
 
-class TaskQuery(PageQuery):
-    """Narrows the list of tasks; several filters must all fit."""
+class RunTaskQuery(PageQuery):
+    """Narrows a list of tasks; several filters must all fit."""
 
     status: Annotated[
         list[Annotated[str, BeforeValidator(_status), Field(json_schema_extra={"enum": list[Any](STATUS_NAMES)})]]
         | None,
-        BeforeValidator(_split),
+        BeforeValidator(split_commas),
     ] = Field(None, max_length=50, description="Any of these; repeat it or separate by commas.")
     type: Filter | None = None
+    kind: Annotated[list[KindName] | None, BeforeValidator(split_commas)] = Field(
+        None,
+        max_length=50,
+        description="Any of these; repeat it or separate by commas. Absent: `task` and `expansion`.",
+    )
+    parent_id: Id | None = Field(None, description="The expansion that it is a child of, or the step that holds it.")
+
+    def _filter(self, **more: Any) -> TaskFilter:
+        statuses = None
+        if self.status is not None:
+            found = {status.value for name in self.status for status in expand_status(name) or ()}
+            statuses = tuple(sorted(found))
+        if self.kind is not None:
+            more["kinds"] = tuple(self.kind)
+        return TaskFilter(statuses=statuses, type=self.type, parent_id=self.parent_id, **more)
+
+    def of_run(self, run_id: UUID) -> TaskFilter:
+        """What the engine's list takes."""
+        return self._filter(run_id=run_id)
+
+
+class TaskQuery(RunTaskQuery):
+    """Narrows the list of tasks; several filters must all fit."""
+
     queue: Filter | None = None
     tag: Filter | None = None
     assigned_to: Filter | None = None
@@ -168,13 +198,7 @@ class TaskQuery(PageQuery):
 
     def filter(self) -> TaskFilter:
         """What the engine's list takes."""
-        statuses = None
-        if self.status is not None:
-            found = {status.value for name in self.status for status in expand_status(name) or ()}
-            statuses = tuple(sorted(found))
-        return TaskFilter(
-            statuses=statuses,
-            type=self.type,
+        return self._filter(
             queue=self.queue,
             tag=self.tag,
             assigned_to=self.assigned_to,
@@ -191,6 +215,7 @@ class Event(Shape):
 
     id: int
     task_id: UUID
+    run_id: UUID | None
     type: str = Field(examples=["task.claimed"])
     from_status: StatusName | None
     to_status: StatusName

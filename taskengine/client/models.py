@@ -180,6 +180,7 @@ class Event(TypedDict):
 
     id: int
     task_id: str
+    run_id: str | None
     type: str
     from_status: str | None
     to_status: str

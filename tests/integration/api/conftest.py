@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api.app import create_app
+from api.schemas.shared import Shape
 from taskengine.domain.task import Caller
 from taskengine.lifecycle import keys
 from taskengine.lifecycle.engine import Engine
@@ -43,6 +44,13 @@ class Api:
     def task(self, task_id: str) -> dict[str, Any]:
         """A task as it stands."""
         return self("GET", f"/v1/tasks/{task_id}").get_json()  # type: ignore[no-any-return]  # JSON of our own
+
+
+def fits(value: object, shape: type[Shape]) -> None:
+    """The value has exactly the documented fields, and each is of its type."""
+    assert isinstance(value, dict)
+    assert set(value) == {field.alias or name for name, field in shape.model_fields.items()}
+    shape.model_validate(value)
 
 
 def _dashed(headers: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,6 @@ from flask import Flask
 from api.schemas.administration import ApiKey, NewApiKey, Secret
 from api.schemas.executions import Artifact, Execution, LogLine, Step
 from api.schemas.operations import DeadLetter, Queue, Readiness, TaskType
-from api.schemas.shared import Shape
 from api.schemas.tasks import Event, Explanation, Task
 from config.settings import QUEUES
 from taskengine.domain.ids import new_id
@@ -18,14 +17,7 @@ from taskengine.lifecycle import keys
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import executions as attempts
 from tests.conftest import Bench
-from tests.integration.api.conftest import Api
-
-
-def fits(value: object, shape: type[Shape]) -> None:
-    """The value has exactly the documented fields, and each is of its type."""
-    assert isinstance(value, dict)
-    assert set(value) == set(shape.model_fields)
-    shape.model_validate(value)
+from tests.integration.api.conftest import Api, fits
 
 
 def test_what_is_shown_of_a_task_is_what_is_documented(api: Api, bench: Bench) -> None:

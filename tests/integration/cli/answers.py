@@ -106,6 +106,9 @@ NODES = [
         "type": "parallel",
         "status": "completed",
         "parent": None,
+        "attempt": 0,
+        "started_at": None,
+        "completed_at": None,
         "children": None,
     },
     {
@@ -117,6 +120,9 @@ NODES = [
         "type": "echo",
         "status": "completed",
         "parent": ID,
+        "attempt": 0,
+        "started_at": "2026-11-21T10:00:00Z",
+        "completed_at": "2026-11-21T10:00:01.500Z",
         "children": {"total": 2, "completed": 2},
     },
 ]

@@ -8,25 +8,21 @@ import pytest
 from rich.console import Console
 
 from taskengine.cli import tree
-from taskengine.client.run_models import Graph, Node, Run, Span
+from taskengine.client.run_models import Graph, Node, Run
 
 NOW = datetime(2030, 1, 1, 12, 0, 10, tzinfo=UTC)
-BEGUN = "2030-01-01T12:00:00+00:00"
+BEGUN = "2030-01-01T12:00:00Z"
 
 
 def node(key: str, status: str = "pending", **fields: Any) -> Node:
     made: Any = {"id": key, "key": key, "path": f"flow.{key}", "name": key, "kind": "task", "type": "echo"}
-    return made | {"status": status, "parent": None, "children": None, **fields}  # type: ignore[no-any-return] # built
+    made |= {"status": status, "parent": None, "attempt": 0, "started_at": None, "completed_at": None, "children": None}
+    return made | fields  # type: ignore[no-any-return] # built
 
 
-def span(key: str, ended: str | None = None, attempts: int = 1) -> Span:
-    made: Any = {"task_id": key, "started_at": BEGUN, "ended_at": ended, "attempts": [{}] * attempts}
-    return made  # type: ignore[no-any-return] # only what the tree reads
-
-
-def grown(*nodes: Node, spans: tuple[Span, ...] = ()) -> list[tree.Step]:
+def grown(*nodes: Node) -> list[tree.Step]:
     graph: Graph = {"run_id": "r", "status": "running", "nodes": list(nodes), "edges": []}
-    return tree.grown(graph, spans)
+    return tree.grown(graph)
 
 
 def drawn(steps: list[tree.Step], **options: Any) -> str:
@@ -44,26 +40,25 @@ def test_steps_hang_below_their_holder_in_the_order_of_the_graph() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "at", "said"),
+    ("step", "said"),
     [
-        (node("a"), None, "pending"),
-        (node("a", "running"), span("a"), "running, 10.0 s"),
-        (node("a", "completed"), span("a", "2030-01-01T12:00:02.500000+00:00"), "completed, 2.5 s"),
-        (node("a", "failed"), span("a", BEGUN, attempts=3), "failed, 0.0 s, attempt 3"),
+        (node("a"), "pending"),
+        (node("a", "running", started_at=BEGUN, attempt=1), "running, 10.0 s"),
+        (node("a", "completed", started_at=BEGUN, completed_at="2030-01-01T12:00:02.5Z"), "completed, 2.5 s"),
+        (node("a", "failed", started_at=BEGUN, completed_at=BEGUN, attempt=3), "failed, 0.0 s, attempt 3"),
         (
             node("a", "running", children={"total": 50, "completed": 30, "failed": 2, "running": 18}),
-            None,
             "running, 32/50 (2 failed)",
         ),
     ],
 )
-def test_a_step_says_its_status_time_attempts_and_counts(step: Node, at: Span | None, said: str) -> None:
-    [grew] = grown(step, spans=(at,) if at else ())
+def test_a_step_says_its_status_time_attempts_and_counts(step: Node, said: str) -> None:
+    [grew] = grown(step)
     assert grew.state(NOW) == said
 
 
 def test_a_clock_behind_the_server_s_shows_no_negative_time() -> None:
-    [step] = grown(node("a", "running"), spans=(span("a"),))
+    [step] = grown(node("a", "running", started_at=BEGUN))
     assert step.state(datetime(2030, 1, 1, 11, tzinfo=UTC)) == "running, 0.0 s"
 
 
