@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         1, gt=0, description="How often a running task's worker looks for a cancel request."
     )
     tick_seconds: float = Field(1, ge=0.1, description="Period of beat's tick: due tasks, relay, reconciler.")
+    stretch_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=60,
+        description="So long a worker goes on with the next links of a chain by itself while nothing else waits; 0: each "
+        "link is a message of its own.",
+    )
     pack_size: int = Field(200, ge=1, le=1000, description="Most small tasks that one message carries.")
     inflight_messages: int = Field(
         4, ge=1, description="Messages that wait in a queue's broker list before the dispatcher holds back."

@@ -59,6 +59,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
         cancel_grace_seconds=0.5,
         cancel_poll_seconds=0.1,
         relay_seconds=0.5,
+        stretch_seconds=0,
         egress_allow="127.0.0.1",
     )
 

@@ -8,6 +8,7 @@ that ends is gone through likewise, until nothing more follows. No worker is ask
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -27,6 +28,8 @@ from taskengine.store import steps, transitions
 
 log = structlog.get_logger(__name__)
 
+_LIGHT_CARRIED = 16
+"""So many small tasks a worker goes on with itself; more are shared out."""
 NOT_NEEDED = ErrorInfo("not_needed", "runs only after a failure, and nothing failed").as_dict()
 """Why a clean-up step is skipped."""
 
@@ -37,6 +40,7 @@ def advance(
     ended: Sequence[Any],
     came: Came | None = None,
     scopes: Iterable[UUID] = (),
+    carry: Carry | None = None,
 ) -> None:
     """Do what follows from rows that ended (as ``transitions`` returns them), and from what else ``came``; look at
     ``scopes`` as well.
@@ -49,7 +53,7 @@ def advance(
     if came is not None:
         first.add(came)
     work.go(first)
-    work.leave(told={row.id for row in ended})
+    work.leave({row.id for row in ended}, carry)
 
 
 def advance_scopes(engine: Engine, scopes: Iterable[UUID]) -> None:
@@ -58,7 +62,7 @@ def advance_scopes(engine: Engine, scopes: Iterable[UUID]) -> None:
         work = _Work(engine, conn)
         work.scopes |= set(scopes)
         work.go(Came())
-        work.leave(told=set())
+        work.leave(set())
 
 
 def look_after_commit(engine: Engine, scopes: Iterable[UUID]) -> None:
@@ -88,6 +92,27 @@ def _is_due(row: Any) -> bool:
     return row.status == "running" and (not row.open or row.gated or row.kind == Kind.loop or row.fail_fast)
 
 
+@dataclass(slots=True)
+class Carry:
+    """What the worker that just ended something goes on with itself, of its own queue: a linear stretch needs no
+    message from link to link. Only where nothing else of the queue waits, which would have its turn first.
+    """
+
+    queue: str
+    attempts: list[tuple[UUID, int]] = field(default_factory=list)
+
+    def take(self, queued: Sequence[Any], rung: Sequence[Any]) -> set[UUID]:
+        """Choose from what was lined up just now (and is in no message yet); returns the tasks that it took."""
+        own = [row for row in queued if row.queue == self.queue]
+        fresh = [row for row in rung if row.queue == self.queue]
+        if len(fresh) == 1 and fresh[0].published and not own:
+            self.attempts = [(fresh[0].task_id, 1)]
+        elif own and not fresh and not any(row.busy for row in own):
+            most = _LIGHT_CARRIED if all(row.light for row in own) else 1
+            self.attempts = [(row.id, row.attempt + 1) for row in own[:most]]
+        return {task_id for task_id, _ in self.attempts}
+
+
 class _Work:
     """One transaction's worth of consequences."""
 
@@ -97,7 +122,9 @@ class _Work:
         self.scopes: set[UUID] = set()
         self._later: set[UUID] = set()
         self._let_go: set[UUID | None] = set()
+        self._runs_going_on: set[UUID | None] = set()
         self._queues: set[str] = set()
+        self._queued: list[Any] = []
         self._rung: list[Any] = []
         self._ended: list[Any] = []
 
@@ -130,7 +157,8 @@ class _Work:
             if rows := turns.get(turn):
                 moved = transitions.move(self._conn, move, [row.id for row in rows], held=turn is Turn.hold)
                 self._let_go |= {row.scope_id for row in moved if row.scope_id is not None}
-                self._queues |= {row.queue for row in moved if row.status == "queued"}
+                self._runs_going_on |= {row.run_id for row in moved if row.scope_id == row.run_id}
+                self._queued += [row for row in moved if row.status == "queued"]
         if rows := turns.get(Turn.begin):
             paused = {row.id: row.run_paused for row in rows}
             for row in steps.load(self._conn, list(paused)):
@@ -152,7 +180,8 @@ class _Work:
 
     def _look(self) -> Came:
         came = Came()
-        wanted, self.scopes = self.scopes, set()
+        # A run in which something was let go just now has not ended.
+        wanted, self.scopes = self.scopes - self._runs_going_on, set()
         if not wanted:
             return came
         states = steps.scopes(self._conn, sorted(wanted))
@@ -169,14 +198,15 @@ class _Work:
                 tell.run_ended(self._engine, run_id)
         return came
 
-    def leave(self, told: set[UUID]) -> None:
+    def leave(self, told: set[UUID], carry: Carry | None = None) -> None:
         """Hand over what waits for the commit. ``told``: rows whose end is told by the caller."""
         engine = self._engine
         tell.after_commit(engine, [row for row in self._ended if row.id not in told])
-        if self._rung:
-            published = [row for row in self._rung if row.published]
+        carried = carry.take(self._queued, self._rung) if carry is not None else set()
+        self._queues |= {row.queue for row in self._queued if row.id not in carried}
+        if published := [row for row in self._rung if row.published and row.task_id not in carried]:
             engine.db.after_commit(partial(dispatch.send_now, engine, published))
-            self._queues |= {row.queue for row in self._rung if not row.published and not row.on_the_way}
+        self._queues |= {row.queue for row in self._rung if not row.published and not row.on_the_way}
         dispatch.after_commit(engine, self._queues)
         # A scope in which this transaction let something go cannot have ended before its commit.
         look_after_commit(engine, self._later - self._let_go)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import structlog
 
 from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import dispatch
+from taskengine.lifecycle.advance import Carry
 from taskengine.lifecycle.claim import Claimed, claim
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.finish import finish
@@ -22,18 +24,25 @@ log = structlog.get_logger(__name__)
 def consume(engine: Engine, watch: Watch, queue: str, attempts: Sequence[tuple[UUID, int]], worker: str) -> int:
     """Claim, run and finish what a message names; returns how many attempts were recorded.
 
-    A message with nothing left to claim still makes room for others, so the queue's line moves on either way.
+    A message with nothing left to claim still makes room for others, so the queue's line moves on either way. Where a
+    task's end lets the next link of a stretch go, and nothing else waits, that is taken along without a message.
     """
     claimed, more = claim(engine, attempts, worker)
     if not claimed:
         dispatch.dispatch(engine, queue)
         return 0
-    watch.hold(claimed)
+    recorded = 0
+    until = time.monotonic() + engine.settings.stretch_seconds
     try:
-        if more:
-            _make_room(engine, queue)
-        ended = [run(engine, watch, item) for item in claimed]
-        return finish(engine, ended)
+        while claimed:
+            watch.hold(claimed)
+            if more:
+                _make_room(engine, queue)
+            ended = [run(engine, watch, item) for item in claimed]
+            carry = Carry(queue) if time.monotonic() < until else None
+            recorded += finish(engine, ended, carry)
+            claimed, more = claim(engine, carry.attempts, worker) if carry and carry.attempts else ([], False)
+        return recorded
     finally:
         watch.hold(())
 

@@ -16,7 +16,7 @@ from taskengine.domain.retry import delay_seconds
 from taskengine.domain.states import MOVES
 from taskengine.domain.task import RetryPolicy
 from taskengine.lifecycle import dispatch, tell
-from taskengine.lifecycle.advance import advance, look_after_commit
+from taskengine.lifecycle.advance import Carry, advance, look_after_commit
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.run import Ended
 from taskengine.store import executions, transitions
@@ -24,9 +24,10 @@ from taskengine.store import executions, transitions
 log = structlog.get_logger(__name__)
 
 
-def finish(engine: Engine, ended: Sequence[Ended]) -> int:
+def finish(engine: Engine, ended: Sequence[Ended], carry: Carry | None = None) -> int:
     """Record attempts, release what waited for them, tell whoever waits; returns how many were recorded.
 
+    ``carry`` takes what the caller may go on with at once, if there is such a thing.
     Waits out a database that is away for as long as the lease could last; after that another attempt will run.
     """
     if not ended:
@@ -36,7 +37,7 @@ def finish(engine: Engine, ended: Sequence[Ended]) -> int:
     pause = 0.1
     while True:
         try:
-            return _record(engine, ended, rows)
+            return _record(engine, ended, rows, carry)
         except Unavailable as error:
             if time.monotonic() > give_up:
                 raise
@@ -45,7 +46,7 @@ def finish(engine: Engine, ended: Sequence[Ended]) -> int:
             pause = min(pause * 2, 2)
 
 
-def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]]) -> int:
+def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]], carry: Carry | None) -> int:
     recorded: list[Any] = []
     if not any(item.logs or item.steps or item.claimed.has_dependents for item in ended):
         # Most attempts leave nothing but their end, and nobody depends on them: one statement, one round trip.
@@ -53,19 +54,21 @@ def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any
             recorded = transitions.finish(conn, rows, alone=True)
         look_after_commit(engine, {row.scope_id for row in recorded if row.scope_id and row.completed_at})
     if len(recorded) < len(rows):
-        recorded += _record_fully(engine, ended, rows, {row.id for row in recorded})
+        recorded += _record_fully(engine, ended, rows, {row.id for row in recorded}, carry)
     tell.ended(engine, recorded, {item.claimed.task_id: item.result_json for item in ended})
     dispatch.after_commit(engine, {row.queue for row in recorded if row.more})
     return len(recorded)
 
 
-def _record_fully(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]], done: set[UUID]) -> list[Any]:
+def _record_fully(
+    engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]], done: set[UUID], carry: Carry | None
+) -> list[Any]:
     left = [row for row in rows if row["task_id"] not in done]
     with engine.db.begin() as conn:
         executions.add_logs(conn, [line for item in ended for line in item.logs])
         executions.add_steps(conn, [step for item in ended for step in item.steps])
         recorded = transitions.finish(conn, left, alone=False)
-        advance(engine, conn, [row for row in recorded if row.completed_at is not None])
+        advance(engine, conn, [row for row in recorded if row.completed_at is not None], carry=carry)
     if len(recorded) < len(left):
         log.info("late_results_refused", attempts=len(left) - len(recorded))
     return recorded
