@@ -120,6 +120,7 @@ class _Work:
         self._engine = engine
         self._conn = conn
         self.scopes: set[UUID] = set()
+        self._touched: set[UUID] = set()
         self._later: set[UUID] = set()
         self._let_go: set[UUID | None] = set()
         self._runs_going_on: set[UUID | None] = set()
@@ -139,7 +140,9 @@ class _Work:
             came.add(self._look())
 
     def _count_down(self, ended: Sequence[Any]) -> list[Any]:
-        self.scopes |= {row.scope_id for row in ended if row.scope_id is not None and row.has_dependents}
+        looked_at = {row.scope_id for row in ended if row.scope_id is not None and row.has_dependents}
+        self.scopes |= looked_at
+        self._touched |= looked_at
         self._later |= {row.scope_id for row in ended if row.scope_id is not None and not row.has_dependents}
         relevant = [row.id for row in ended if row.has_dependents]
         return transitions.count_down(self._conn, relevant) if relevant else []
@@ -186,7 +189,8 @@ class _Work:
             return came
         states = steps.scopes(self._conn, sorted(wanted))
         due = [row for row in states if _is_due(row)]
-        self._later |= {row.id for row in states if row.open and row.kind not in {Kind.wait, Kind.workflow}}
+        # What is open there may end at this moment without having seen what ended here.
+        self._later |= {row.id for row in states if row.open and row.id in self._touched}
         runs = [row.id for row in due if row.kind is None]
         for row in steps.load(self._conn, [row.id for row in due if row.kind is not None]):
             if row.status == "running" and row.kind not in {Kind.wait, Kind.workflow}:

@@ -9,13 +9,13 @@ from sqlalchemy import func
 
 from taskengine.domain import credentials
 from taskengine.domain.errors import Conflict, FieldError, Invalid
-from taskengine.domain.states import FINAL, WAITING, TaskStatus
+from taskengine.domain.states import FINAL, WAITING, Kind, TaskStatus
 from taskengine.domain.task import Caller, Priority, TaskChanges
 from taskengine.lifecycle import dispatch, query
 from taskengine.lifecycle.control import locked
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import check_config, secret_fields
-from taskengine.store import events, tasks
+from taskengine.store import events, steps, tasks
 from taskengine.store.cipher import WrongKey
 
 _PLAIN = (
@@ -42,6 +42,8 @@ def update(engine: Engine, caller: Caller, task_id: UUID, changes: TaskChanges) 
         row = locked(conn, caller, task_id)
         if TaskStatus(row.status) not in WAITING:
             raise Conflict(f"a task that is {row.status} cannot be changed")
+        if row.kind not in {Kind.task, Kind.expansion}:
+            raise Conflict(f"a {row.kind} step is as its run's definition says; it cannot be changed")
         values = {name: getattr(changes, name) for name in _PLAIN if name in sent}
         if changes.priority is not None:
             values["priority"] = int(Priority[changes.priority])
@@ -111,7 +113,12 @@ def delete(engine: Engine, caller: Caller, task_id: UUID) -> None:
         row = locked(conn, caller, task_id)
         if TaskStatus(row.status) not in FINAL | WAITING:
             raise Conflict(f"a task that is {row.status} cannot be deleted; cancel it first")
+        if row.run_id is not None and row.scope_id is not None:
+            raise Conflict(f"the task is a part of run {row.run_id}, and goes with it")
+        if row.scope_id is not None and row.completed_at is None:
+            raise Conflict(f"the task is a part of {row.parent_id}, which has not ended")
         if tasks.open_dependents(conn, [task_id]):
             raise Conflict("other tasks wait for this one; cancel or delete those first")
-        files = tasks.remove(conn, [task_id])
+        inside = [item.id for item in steps.below(conn, [task_id], ended=True)] if row.kind != Kind.task else []
+        files = tasks.remove(conn, [task_id, *inside])
         engine.db.after_commit(lambda: engine.files.remove(files))

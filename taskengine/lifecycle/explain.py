@@ -11,14 +11,17 @@ from uuid import UUID
 import redis
 from sqlalchemy import Connection
 
-from taskengine.domain.states import FINAL
+from taskengine.domain import conditions
+from taskengine.domain.conditions import Condition
+from taskengine.domain.states import FINAL, Kind
 from taskengine.domain.task import Caller
 from taskengine.lifecycle import query
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.presence import ALIVE_SECONDS
-from taskengine.store import executions, outbox, queues, tasks
+from taskengine.store import executions, outbox, queues, runs, steps, tasks
 
 _GUESS_SECONDS = 1.0
+_WORKED = frozenset({Kind.task, Kind.expansion})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class _Situation:
     row: Any
     queue: Any
     broker_up: bool
+    run: Any
 
 
 def explain(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
@@ -40,19 +44,21 @@ def explain(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
         row = tasks.internals(conn, caller.organization_id, task_id)
         if row is None:
             raise query.missing("task", task_id)
-        queue = queues.overview(conn, [row.queue], ALIVE_SECONDS)[0]
-        situation = _Situation(engine, conn, row, queue, _broker_up(engine))
+        queue = queues.overview(conn, [row.queue], ALIVE_SECONDS)[0] if row.kind in _WORKED else None
+        run = None if row.run_id is None else runs.get(conn, caller.organization_id, row.run_id)
+        situation = _Situation(engine, conn, row, queue, _broker_up(engine), run)
         waiting = row.status not in FINAL and row.status != "running"
         blockers = list(_blockers(situation)) if waiting else []
         position = outbox.position(conn, task_id) if row.status == "queued" else None
         start = _expected_start(situation, caller, position, blockers)
+        parts = steps.counts(conn, row.id) if row.status == "running" and row.kind != Kind.task else {}
     return {
         "task_id": row.id,
         "status": row.status,
         "blockers": blockers,
         "position": position,
         "expected_start": start,
-        "summary": _summary(row, blockers, position),
+        "summary": _summary(row, blockers, position, parts),
     }
 
 
@@ -69,12 +75,16 @@ def _blocker(kind: str, message: str, **more: Any) -> dict[str, Any]:
 
 def _blockers(now: _Situation) -> Iterator[dict[str, Any]]:
     row = now.row
-    if row.status == "paused":
+    if now.run is not None and now.run.status == "paused":
+        yield _blocker("run_paused", f"its run is paused; resume it with POST /v1/runs/{row.run_id}/resume")
+    elif row.status == "paused":
         yield _blocker("paused", "the task is paused; resume it with POST /v1/tasks/{id}/resume")
-    if row.waiting_on:
+    if row.gated:
+        yield from _gate(now)
+    if row.waiting_on - row.gated:
         names = [{"id": item.id, "name": item.name, "status": item.status} for item in tasks.blocking(now.conn, row.id)]
         listed = ", ".join(f"{item['name']} ({item['status']})" for item in names[:5])
-        yield _blocker("dependency", f"waits for {row.waiting_on} task(s): {listed}", tasks=names)
+        yield _blocker("dependency", f"waits for {row.waiting_on - row.gated} task(s): {listed}", tasks=names)
     if row.requires_human_review and row.review is None:
         yield _blocker("review", "waits for a person: POST /v1/tasks/{id}/approve or reject")
     if row.execution_type == "manual" and not row.triggered:
@@ -85,7 +95,41 @@ def _blockers(now: _Situation) -> Iterator[dict[str, Any]]:
         )
     elif row.scheduled_for is not None and row.scheduled_for > now.engine.clock() and not row.triggered:
         yield _blocker("schedule", f"is scheduled for {_stamp(row.scheduled_for)}", until=row.scheduled_for)
-    yield from _queue_blockers(now)
+    if row.kind == Kind.wait and row.status != "pending":
+        yield from _wait(now)
+    if row.kind in _WORKED:
+        yield from _queue_blockers(now)
+
+
+def _gate(now: _Situation) -> Iterator[dict[str, Any]]:
+    """Why the step around a row has not let it go."""
+    parent = next(iter(steps.load(now.conn, [now.row.parent_id])), None)
+    if parent is None:
+        return
+    around = {"id": parent.id, "name": parent.name, "status": parent.status}
+    if parent.status == "running":
+        most = (parent.step or parent.expansion_config or {}).get("max_parallel")
+        yield _blocker("max_parallel", f"{parent.name} runs at most {most} at once; waits for its turn", step=around)
+    else:
+        yield _blocker("step", f"is a part of {parent.name}, which is {parent.status}", step=around)
+
+
+def _wait(now: _Situation) -> Iterator[dict[str, Any]]:
+    """What a wait that has begun waits for."""
+    row, step = now.row, now.row.step
+    until = "" if row.times_out_at is None else f", until {_stamp(row.times_out_at)}"
+    if row.status == "deferred":
+        yield _blocker("timer", f"waits until {_stamp(row.run_at)}", until=row.run_at)
+    elif "approval" in step:
+        who = step["approval"]["approvers"]
+        message = f"waits for {' or '.join(who)}: POST /v1/tasks/{row.id}/approve or reject{until}"
+        yield _blocker("approval", message, approvers=who, message_to_approvers=(row.state or {}).get("message"))
+    elif "signal" in step:
+        ring = f"POST /v1/runs/{row.run_id}/signal"
+        yield _blocker("signal", f"waits for the signal {step['signal']}: {ring}{until}", signal=step["signal"])
+    else:
+        fields = sorted(conditions.fields(Condition.model_validate(step["condition"])))
+        yield _blocker("condition", f"waits until its condition on {', '.join(fields)} holds{until}", fields=fields)
 
 
 def _queue_blockers(now: _Situation) -> Iterator[dict[str, Any]]:
@@ -117,9 +161,12 @@ def _expected_start(
     return now.engine.clock() + timedelta(seconds=rounds * seconds)
 
 
-def _summary(row: Any, blockers: list[dict[str, Any]], position: int | None) -> str:
+def _summary(row: Any, blockers: list[dict[str, Any]], position: int | None, parts: dict[str, int]) -> str:
     if row.status in FINAL:
         return f"the task is {row.status}; it does not wait for anything"
+    if row.status == "running" and row.kind != Kind.task:
+        listed = ", ".join(f"{count} {status}" for status, count in sorted(parts.items())) or "none yet"
+        return f"the {row.kind} step is at work; its parts: {listed}"
     if row.status == "running":
         return f"attempt {row.attempt} runs" + (", and was asked to stop" if row.cancel_requested_at else "")
     if blockers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 
 from taskengine.lifecycle.engine import Engine
-from taskengine.store import tasks
+from taskengine.store import runs, tasks
 
 
 def prune(engine: Engine, older_than_days: int, batch: int = 1000, most_batches: int | None = None) -> int:
@@ -13,9 +13,12 @@ def prune(engine: Engine, older_than_days: int, batch: int = 1000, most_batches:
 
     ``most_batches`` bounds the work of one call; None goes on until nothing is left.
 
-    A finished task that an unfinished one depends on stays.
+    A finished task that an unfinished one depends on stays. Of a run that is old enough its record goes first, then its
+    tasks like any others.
     """
     removed = 0
+    with engine.db.begin() as conn:
+        runs.remove_before(conn, older_than_days, batch)
     for _ in count() if most_batches is None else range(most_batches):
         with engine.db.begin() as conn:
             ids = tasks.finished_before(conn, older_than_days, batch)

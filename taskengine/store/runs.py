@@ -332,3 +332,23 @@ def gave(conn: Connection, run_id: UUID) -> Rows:
 def results_size(conn: Connection, run_id: UUID) -> int:
     """How many bytes of results a run's rows hold."""
     return int(conn.execute(_RESULTS_SIZE, {"run_id": run_id}).scalar_one())
+
+
+_REMOVE = text(
+    """
+    WITH old AS (
+        SELECT id FROM runs WHERE completed_at < now() - make_interval(days => :days)
+            AND (parent_task_id IS NULL OR NOT EXISTS (SELECT FROM tasks t JOIN runs p ON p.id = t.run_id
+                WHERE t.id = runs.parent_task_id))
+        ORDER BY completed_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM runs WHERE id IN (SELECT id FROM old) RETURNING id
+    )
+    DELETE FROM events WHERE run_id IN (SELECT id FROM gone) AND task_id IS NULL
+    """
+)
+
+
+def remove_before(conn: Connection, days: int, limit: int) -> None:
+    """Delete the records of runs that ended over ``days`` ago, with their own events. Uses runs_prune_idx."""
+    conn.execute(_REMOVE, {"days": days, "limit": limit})

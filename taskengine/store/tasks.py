@@ -282,6 +282,10 @@ def cancelling(conn: Connection, ids: Sequence[UUID]) -> dict[UUID, str]:
 _OLD = text(
     """
     SELECT id FROM tasks WHERE completed_at < now() - make_interval(days => :days)
+        -- A run goes as a whole, and an expansion with its children.
+        AND (run_id IS NULL OR NOT EXISTS (SELECT FROM runs r WHERE r.id = tasks.run_id))
+        AND (parent_id IS NULL OR NOT EXISTS (
+            SELECT FROM tasks p WHERE p.id = tasks.parent_id AND p.completed_at IS NULL))
         AND NOT EXISTS (SELECT FROM task_dependencies d JOIN tasks t ON t.id = d.task_id
             WHERE d.depends_on_id = tasks.id AND t.completed_at IS NULL)
     ORDER BY completed_at LIMIT :limit FOR UPDATE SKIP LOCKED
