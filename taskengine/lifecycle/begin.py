@@ -38,8 +38,14 @@ def begin(engine: Engine, conn: Connection, row: Any, *, paused: bool) -> Came:
 
 
 def failed(conn: Connection, row: Any, error: ErrorInfo) -> Came:
-    """End a step that cannot do what it is there for."""
-    return Came(ended=transitions.step(conn, "ended_failed", [{"id": row.id, "error": error.as_dict()}]))
+    """End a step that cannot do what it is there for, and with it what has not begun in it."""
+    ended = transitions.step(conn, "ended_failed", [{"id": row.id, "error": error.as_dict()}])
+    inside = [item.id for item in steps.below(conn, [row.id])]
+    if inside:
+        text = f"{row.name}, which this is a part of, failed"
+        why = ErrorInfo("upstream_failed", text, {"task_id": str(row.id), "status": "failed"}).as_dict()
+        ended = [*ended, *transitions.move(conn, "skipped", inside, data=why)]
+    return Came(ended=ended)
 
 
 def _begin(engine: Engine, conn: Connection, row: Any, paused: bool) -> Came:

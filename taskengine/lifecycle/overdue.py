@@ -32,7 +32,7 @@ def end_step(conn: Connection, row: Any) -> Came:
         return failed(conn, row, error)
     if row.status != "running":
         return Came()
-    steps.timed_out(conn, row.id, error.as_dict())
+    steps.will_fail(conn, row.id, error.as_dict())
     reason = "the step's time is up"
     ended = stop_rows(conn, steps.below(conn, [row.id]), reason, "engine")
     for run_id in steps.sub_runs(conn, [row.id]):

@@ -30,11 +30,20 @@ def look(engine: Engine, conn: Connection, row: Any) -> Came:
         with conn.begin_nested():
             return _look(engine, conn, row)
     except PermanentError as fault:
-        return failed(conn, row, fault.info)
+        return _broken(conn, row, fault.info)
     except Invalid as fault:
-        return failed(conn, row, ErrorInfo(fault.code, fault.detail))
+        return _broken(conn, row, ErrorInfo(fault.code, fault.detail))
     except EngineError as fault:
-        return failed(conn, row, ErrorInfo(fault.code, str(fault)))
+        return _broken(conn, row, ErrorInfo(fault.code, str(fault)))
+
+
+def _broken(conn: Connection, row: Any, error: ErrorInfo) -> Came:
+    """End a step that cannot go on; where something in it is open, once that has been stopped."""
+    inside = steps.below(conn, [row.id])
+    if not inside:
+        return failed(conn, row, error)
+    steps.will_fail(conn, row.id, error.as_dict())
+    return Came(ended=stop_rows(conn, inside, "the step cannot go on", "engine"))
 
 
 def _look(engine: Engine, conn: Connection, row: Any) -> Came:
@@ -181,6 +190,10 @@ def _tell_parent(conn: Connection, run: Any) -> Came:
     results = {"run_id": str(run.id), "status": run.status, "results": steps.results(conn, run.id)}
     if run.status == "completed":
         return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": results}]))
-    error = ErrorInfo("sub_run_failed", f"run {run.id} ended {run.status}", {"run_id": str(run.id)}).as_dict()
+    error = (row.state or {}).get("error") or _of_sub_run(run)
     values = {"id": row.id, "error": error, "result": results}
     return Came(ended=transitions.step(conn, "ended_failed", [values]))
+
+
+def _of_sub_run(run: Any) -> dict[str, Any]:
+    return ErrorInfo("sub_run_failed", f"run {run.id} ended {run.status}", {"run_id": str(run.id)}).as_dict()

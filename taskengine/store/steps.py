@@ -300,7 +300,7 @@ def take_expansion(conn: Connection, expansion_id: UUID) -> Any | None:
     return conn.execute(_TAKE, {"id": expansion_id}).first()
 
 
-_TIMED_OUT = text(
+_WILL_FAIL = text(
     """
     UPDATE tasks SET times_out_at = NULL, updated_at = now(),
         state = CAST(jsonb_set(coalesce(CAST(state AS jsonb), '{}'), '{error}', CAST(:error AS jsonb)) AS json)
@@ -309,6 +309,6 @@ _TIMED_OUT = text(
 )
 
 
-def timed_out(conn: Connection, step_id: UUID, error: dict[str, Any]) -> None:
+def will_fail(conn: Connection, step_id: UUID, error: dict[str, Any]) -> None:
     """Note that a step will fail with this error once all in it has ended."""
-    conn.execute(_TIMED_OUT, {"id": step_id, "error": document([error])[1:-1]})
+    conn.execute(_WILL_FAIL, {"id": step_id, "error": document([error])[1:-1]})
