@@ -129,7 +129,7 @@ class Settings(BaseSettings):
         1.0,
         ge=0,
         le=60,
-        description="So long a worker goes on with the next links of a chain by itself while nothing else waits; 0: each "
+        description="So long a worker goes on with the next links of a chain while nothing else waits; 0: each "
         "link is a message of its own.",
     )
     pack_size: int = Field(200, ge=1, le=1000, description="Most small tasks that one message carries.")

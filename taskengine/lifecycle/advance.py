@@ -131,7 +131,8 @@ class _Work:
 
     def go(self, came: Came) -> None:
         """Work off what came, and what comes of that, to the end."""
-        while came.ended or came.hits or came.rung or came.queues or self.scopes:
+        while came.ended or came.hits or came.rung or came.queues or came.scopes or self.scopes:
+            self.scopes |= came.scopes
             self._rung += came.rung
             self._queues |= came.queues
             self._ended += came.ended

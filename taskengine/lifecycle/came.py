@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 
 @dataclass(slots=True)
 class Came:
     """``ended`` rows have become final, ``hits`` may begin (as ``transitions.count_down`` returns them).
 
-    ``queues`` have new tasks in line, and ``rung`` are tasks to be published after the commit.
+    ``queues`` have new tasks in line, ``rung`` are tasks to be published after the commit, and ``scopes`` are steps and
+    runs to be looked at.
     """
 
     ended: list[Any] = field(default_factory=list)
     hits: list[Any] = field(default_factory=list)
     queues: set[str] = field(default_factory=set)
     rung: list[Any] = field(default_factory=list)
+    scopes: set[UUID] = field(default_factory=set)
 
     def add(self, other: Came) -> None:
         """Take in what came of another decision."""
@@ -24,3 +27,4 @@ class Came:
         self.hits += other.hits
         self.queues |= other.queues
         self.rung += other.rung
+        self.scopes |= other.scopes

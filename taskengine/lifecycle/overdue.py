@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from taskengine.domain.errors import ErrorInfo
 from taskengine.domain.states import Kind
-from taskengine.lifecycle.advance import advance, look_after_commit
+from taskengine.lifecycle.advance import advance
 from taskengine.lifecycle.begin import failed
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
@@ -34,10 +34,11 @@ def end_step(conn: Connection, row: Any) -> Came:
         return Came()
     steps.will_fail(conn, row.id, error.as_dict())
     reason = "the step's time is up"
-    ended = stop_rows(conn, steps.below(conn, [row.id]), reason, "engine")
-    for run_id in steps.sub_runs(conn, [row.id]):
-        ended += stop_run(conn, run_id, reason, "engine")
-    return Came(ended=ended)
+    came = stop_rows(conn, steps.below(conn, [row.id]), reason, "engine")
+    for run in steps.sub_runs(conn, [row.id]):
+        came.add(stop_run(conn, run.id, reason, "engine"))
+    came.scopes.add(row.id)
+    return came
 
 
 def end_run(engine: Engine, conn: Connection, run_id: UUID) -> None:
@@ -46,5 +47,4 @@ def end_run(engine: Engine, conn: Connection, run_id: UUID) -> None:
     if run is None or run.completed_at is not None or run.cancel_requested_at is not None:
         return
     error = _timeout("the run", run.timeout_seconds).as_dict()
-    advance(engine, conn, stop_run(conn, run_id, "the run's time is up", "engine", error))
-    look_after_commit(engine, [run_id])
+    advance(engine, conn, [], stop_run(conn, run_id, "the run's time is up", "engine", error))

@@ -48,13 +48,15 @@ def _broken(conn: Connection, row: Any, error: ErrorInfo) -> Came:
 
 def _look(engine: Engine, conn: Connection, row: Any) -> Came:
     step, state = row.step or {}, dict(row.state or {})
+    if row.cancel_requested_at is not None:
+        return _stopped(conn, row)
     order, count = planner.look(_container(conn, row, step, state), lambda: _holds(step, state, row, engine))
     match order:
         case Order.release:
             return Came(hits=transitions.release(conn, row.id, count))
         case Order.stop:
             steps.set_state(conn, row.id, state | {"making": False})
-            return Came(ended=stop_rows(conn, steps.below(conn, [row.id]), "too many others failed", "engine"))
+            return stop_rows(conn, steps.below(conn, [row.id]), "too many others failed", "engine")
         case Order.iterate:
             return _iterate(engine, conn, row, step, state, count)
         case Order.end:
@@ -65,6 +67,13 @@ def _look(engine: Engine, conn: Connection, row: Any) -> Came:
             values = {"id": row.id, "error": error, "result": _result(engine, conn, row, step, state)}
             return Came(ended=transitions.step(conn, "ended_failed", [values]))
     return Came()
+
+
+def _stopped(conn: Connection, row: Any) -> Came:
+    """End a cancelled step once what ran in it has ended."""
+    if steps.is_open(conn, row.id):
+        return Came()
+    return Came(ended=transitions.move(conn, "stopped", [row.id], reason=row.cancel_reason))
 
 
 def _container(conn: Connection, row: Any, step: dict[str, Any], state: dict[str, Any]) -> planner.Container:
@@ -187,6 +196,8 @@ def _tell_parent(conn: Connection, run: Any) -> Came:
     row = next(iter(steps.load(conn, [run.parent_task_id])), None)
     if row is None or row.status != "running":
         return Came()
+    if row.cancel_requested_at is not None:
+        return Came(ended=transitions.move(conn, "stopped", [row.id], reason=row.cancel_reason))
     results = {"run_id": str(run.id), "status": run.status, "results": steps.results(conn, run.id)}
     if run.status == "completed":
         return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": results}]))

@@ -8,49 +8,67 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from taskengine.lifecycle.came import Came
 from taskengine.store import outbox, runs, steps, tasks, transitions
 
 
-def stop_rows(conn: Connection, rows: Sequence[Any], reason: str, by: str) -> list[Any]:
-    """Cancel rows (id, kind, status), and the runs that wait below them; returns those that ended at once.
+def stop_rows(conn: Connection, rows: Sequence[Any], reason: str, by: str) -> Came:
+    """Cancel rows (id, kind, status, scope_id), and the runs that wait below them.
 
-    Running tasks end within seconds, by their own attempt. The caller sees to what the ends lead to.
+    Running tasks end within seconds, by their own attempt, and the steps around them after them; the rest ends now.
     """
     waiting = [row.id for row in rows if row.kind == "task" and row.status != "running"]
-    at_work = [row.id for row in rows if row.kind == "task" and row.status == "running"]
-    controls = [row.id for row in rows if row.kind != "task"]
+    at_work = {row.id for row in rows if row.kind == "task" and row.status == "running"}
+    controls = [row for row in rows if row.kind != "task"]
     data = {"reason": reason, "by": by}
-    ended: list[Any] = []
+    came = Came()
     if waiting:
         outbox.hold(conn, waiting)
-        ended += transitions.move(conn, "cancelled", waiting, data=data, reason=reason)
+        came.ended += transitions.move(conn, "cancelled", waiting, data=data, reason=reason)
         # Claimed since it was read: it runs now.
-        at_work += sorted(set(waiting) - {row.id for row in ended})
+        at_work |= set(waiting) - {row.id for row in came.ended}
     if at_work:
-        tasks.request_cancels(conn, at_work, reason)
-    if controls:
-        paused = [row.id for row in rows if row.kind != "task" and row.status == "paused"]
-        ended += transitions.move(conn, "cancelled", paused, data=data, reason=reason) if paused else []
-        ended += transitions.move(conn, "stopped", controls, data=data, reason=reason)
-        for run_id in steps.sub_runs(conn, controls):
-            ended += stop_run(conn, run_id, reason, by)
-    return ended
+        tasks.request_cancels(conn, sorted(at_work), reason)
+    inner = steps.sub_runs(conn, [row.id for row in controls if row.kind == "workflow"])
+    for run in inner:
+        came.add(stop_run(conn, run.id, reason, by))
+    around = _around(rows, at_work) | {run.parent_task_id for run in inner}
+    around |= _around(rows, around)
+    if kept := sorted(row.id for row in controls if row.id in around):
+        tasks.request_cancels(conn, kept, reason)
+        came.scopes |= set(kept)
+    idle = [row for row in controls if row.id not in around]
+    for move, chosen in (
+        ("cancelled", [row.id for row in idle if row.status == "paused"]),
+        ("stopped", [row.id for row in idle if row.status != "paused"]),
+    ):
+        if chosen:
+            came.ended += transitions.move(conn, move, chosen, data=data, reason=reason)
+    return came
 
 
-def stop_run(conn: Connection, run_id: UUID, reason: str, by: str, error: dict[str, Any] | None = None) -> list[Any]:
-    """Have a run stop: everything in it, and itself once that has ended; returns the rows that ended at once.
+def _around(rows: Sequence[Any], inner: set[UUID]) -> set[UUID]:
+    """The steps, at any height, in which some of ``inner`` are."""
+    scope_of = {row.id: row.scope_id for row in rows}
+    found: set[UUID] = set()
+    for row_id in inner:
+        scope = scope_of.get(row_id)
+        while scope is not None and scope not in found:
+            found.add(scope)
+            scope = scope_of.get(scope)
+    return found
+
+
+def stop_run(conn: Connection, run_id: UUID, reason: str, by: str, error: dict[str, Any] | None = None) -> Came:
+    """Have a run stop: everything in it, and itself once that has ended.
 
     It ends ``cancelled``, or with an ``error`` ``failed``.
     """
     runs.request_cancel(conn, run_id, reason, error)
-    ended: list[Any] = []
+    came = Came(scopes={run_id})
+    seen: set[UUID] = set()
     # A step that began meanwhile may have made rows that the look before did not see.
-    while rows := [row for row in steps.below(conn, [run_id]) if row.status != "running" or row.kind != "task"]:
-        stopped = stop_rows(conn, rows, reason, by)
-        ended += stopped
-        if not stopped:
-            break
-    running = [row for row in steps.below(conn, [run_id]) if row.kind == "task" and row.status == "running"]
-    if running:
-        stop_rows(conn, running, reason, by)
-    return ended
+    while fresh := [row for row in steps.below(conn, [run_id]) if row.id not in seen]:
+        seen |= {row.id for row in fresh}
+        came.add(stop_rows(conn, fresh, reason, by))
+    return came

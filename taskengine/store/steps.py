@@ -106,25 +106,26 @@ _BELOW = text(
         SELECT id FROM tasks WHERE scope_id = ANY(CAST(:ids AS uuid[]))
         UNION ALL SELECT t.id FROM tasks t JOIN below ON t.scope_id = below.id
     )
-    SELECT t.id, t.kind, t.status FROM tasks t JOIN below USING (id)
+    SELECT t.id, t.kind, t.status, t.scope_id FROM tasks t JOIN below USING (id)
     WHERE :ended OR t.completed_at IS NULL ORDER BY t.id
     """
 )
 
 
 def below(conn: Connection, ids: Sequence[UUID], *, ended: bool = False) -> Rows:
-    """(id, kind, status) of all rows inside steps, or inside a run, at any depth; the open ones, or all."""
+    """(id, kind, status, scope_id) of all rows inside steps, or inside a run, at any depth; the open ones, or all."""
     return list(conn.execute(_BELOW, {"ids": list(ids), "ended": ended}))
 
 
 _SUB_RUNS = text(
-    "SELECT id FROM runs WHERE parent_task_id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NULL ORDER BY id"
+    "SELECT id, parent_task_id FROM runs"
+    " WHERE parent_task_id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NULL ORDER BY id"
 )
 
 
-def sub_runs(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
-    """The open runs that steps wait for."""
-    return [row.id for row in conn.execute(_SUB_RUNS, {"ids": list(ids)})]
+def sub_runs(conn: Connection, ids: Sequence[UUID]) -> Rows:
+    """(id, parent_task_id) of the open runs that steps wait for."""
+    return list(conn.execute(_SUB_RUNS, {"ids": list(ids)})) if ids else []
 
 
 _LATEST = text(
