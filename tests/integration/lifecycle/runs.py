@@ -41,6 +41,12 @@ def flaky(key: str, attempts: int = 1, **more: Any) -> dict[str, Any]:
     return {"id": key, "type": "task", "task": {"type": "echo", "config": config, "max_retries": 0}} | more
 
 
+def when(field: str, operator: str, value: Any = None) -> dict[str, Any]:
+    """A condition."""
+    condition = {"field": field, "operator": operator}
+    return condition if value is None else condition | {"value": value}
+
+
 def member(key: str, message: Any = "hello", **more: Any) -> dict[str, Any]:
     """A task of a task group."""
     return {"key": key, "name": key} | echo(message) | more

@@ -18,14 +18,10 @@ from tests.integration.lifecycle.runs import (
     start,
     statuses,
     task,
+    when,
 )
 
 LATER = "2999-01-01T00:00:00Z"
-
-
-def when(field: str, operator: str, value: Any = None) -> dict[str, Any]:
-    condition = {"field": field, "operator": operator}
-    return condition if value is None else condition | {"value": value}
 
 
 # Order

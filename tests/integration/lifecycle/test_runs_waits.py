@@ -26,14 +26,10 @@ from tests.integration.lifecycle.runs import (
     sub_run,
     task,
     task_id,
+    when,
 )
 
 LATER = "2999-01-01T00:00:00Z"
-
-
-def when(field: str, operator: str, value: Any = None) -> dict[str, Any]:
-    condition = {"field": field, "operator": operator}
-    return condition if value is None else condition | {"value": value}
 
 
 # Waits
@@ -224,7 +220,7 @@ def test_waits_that_take_too_long_fail_or_let_go(bench: Bench, on_timeout: str) 
         "approval": {"approvers": ["somebody"]},
     }
     limit = {"type": "wait", "timeout_seconds": 60, "on_timeout": on_timeout, "depends_on": []}
-    waits = [{"id": f"w_{form}", form: value} | limit for form, value in forms.items()]
+    waits: list[dict[str, Any]] = [{"id": f"w_{form}", form: value} | limit for form, value in forms.items()]
     run_id = start(bench, [*waits, task("after", depends_on=[wait["id"] for wait in waits])], context={"n": 1})
     assert set(statuses(bench, run_id).values()) == {"waiting_input", "pending"}
     assert recover.end_overdue(bench.engine) == 0
