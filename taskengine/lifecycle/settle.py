@@ -28,7 +28,7 @@ def look(engine: Engine, conn: Connection, row: Any) -> Came:
     """Do what is next for a step that runs. ``row`` has all columns, and is locked."""
     try:
         with conn.begin_nested():
-            return _look(engine, conn, row)
+            return _look(engine, conn, row) if row.cancel_requested_at is None else _stopped(conn, row)
     except PermanentError as fault:
         return _broken(conn, row, fault.info)
     except Invalid as fault:
@@ -43,13 +43,13 @@ def _broken(conn: Connection, row: Any, error: ErrorInfo) -> Came:
     if not inside:
         return failed(conn, row, error)
     steps.will_fail(conn, row.id, error.as_dict())
-    return Came(ended=stop_rows(conn, inside, "the step cannot go on", "engine"))
+    came = stop_rows(conn, inside, "the step cannot go on", "engine")
+    came.scopes.add(row.id)
+    return came
 
 
 def _look(engine: Engine, conn: Connection, row: Any) -> Came:
     step, state = row.step or {}, dict(row.state or {})
-    if row.cancel_requested_at is not None:
-        return _stopped(conn, row)
     order, count = planner.look(_container(conn, row, step, state), lambda: _holds(step, state, row, engine))
     match order:
         case Order.release:
