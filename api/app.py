@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import structlog
 from flask import Flask, Response, request
+from werkzeug.routing import BaseConverter
 
 from api import errors, idempotency
 from api.answers import Answer
@@ -30,6 +31,7 @@ from api.metrics import metrics_of
 from api.operations import YAML, Call, NoQuery, Operation
 from api.readiness import Readiness
 from api.routes import DOORS, documentation
+from api.schemas.workflows import RESERVED
 from taskengine.domain.documents import Document
 from taskengine.lifecycle.engine import Engine
 
@@ -42,6 +44,12 @@ _STARTED = "taskengine.started"
 log = structlog.get_logger("taskengine.api")
 
 
+class _WorkflowName(BaseConverter):
+    """Where a workflow's name stands, beside the words that have paths of their own."""
+
+    regex = rf"(?!(?:{'|'.join(RESERVED)})\Z)[^/]+"
+
+
 def create_app(engine: Engine) -> Flask:
     """The API of one engine, as a WSGI application."""
     app = Flask("api", static_folder=None)
@@ -49,6 +57,7 @@ def create_app(engine: Engine) -> Flask:
     app.extensions["taskengine.metrics"] = metrics_of(engine)
     app.extensions["taskengine.readiness"] = Readiness(engine)
     app.url_map.merge_slashes = False
+    app.url_map.converters["workflow"] = _WorkflowName
     errors.install(app)
     seats = BoundedSemaphore(max(1, engine.settings.api_threads * WAITING_SHARE // 100))
     for door in DOORS:

@@ -23,8 +23,9 @@ from api.schemas.administration import ApiKeyBody, NamedSecretBody, SecretBody
 from api.schemas.problem import Problem
 from api.schemas.runs import RunBody
 from api.schemas.tasks import TaskBatch
+from api.schemas.workflows import CheckedBody, WorkflowBody
 from taskengine.domain.task import TaskChanges, TaskSpec
-from taskengine.domain.workflow import RetrySpec, RunSpec, SignalSpec, WorkflowSpec
+from taskengine.domain.workflow import RetrySpec, RunSpec, SignalSpec
 
 _REF = "#/components/schemas/{model}"
 _ABOUT = """Durable typed tasks, and runs of whole workflows of them.
@@ -61,7 +62,8 @@ _EXAMPLES: dict[type[BaseModel], Any] = {
     SecretBody: {"value": "s3cr3t"},
     NamedSecretBody: {"name": "CRM_TOKEN", "value": "s3cr3t"},
     ApiKeyBody: {"name": "ci", "scopes": ["write"]},
-    WorkflowSpec: _WORKFLOW,
+    WorkflowBody: _WORKFLOW,
+    CheckedBody: _WORKFLOW,
     RunBody: {"definition": _WORKFLOW, "variables": {"greeting": "hello"}},
     RunSpec: {"definition": _WORKFLOW},
     RetrySpec: {"from": "greet", "overrides": {"greet": {"message": "hello again"}}},
@@ -71,7 +73,7 @@ _ERROR_HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}},
 }
-_WORDS = {"from_": "from", "not_": "not", "otherwise": "else"}
+_WORDS = {"from_": "from", "not_": "not"}
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},

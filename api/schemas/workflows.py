@@ -5,25 +5,32 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, RootModel, StringConstraints
 
 from api.operations import Query
 from api.schemas.shared import Listing, Shape
+from taskengine.domain.wire import Wire
 
-SCHEMA_NAME = "schema"
-
-
-def _not_reserved(name: str) -> str:
-    if name == SCHEMA_NAME:
-        raise ValueError("is the path of the JSON Schema; name the workflow something else")
-    return name
+RESERVED = ("schema", "validate", "plan")
+"""Parts of paths where a workflow's name could stand, too: no workflow can be registered under them."""
+WorkflowPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$")]
 
 
-WorkflowPath = Annotated[
-    str,
-    StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"),
-    AfterValidator(_not_reserved),
-]
+class WorkflowBody(Wire):
+    """A definition; `/v1/workflows/schema` describes its steps in full."""
+
+    # The whole model nests in itself: readers of the OpenAPI document (generators, fuzzers) lose themselves in it.
+    name: str
+    description: str | None = None
+    variables: dict[str, Any] = Field({}, description="Names and defaults.")
+    context: dict[str, Any] = Field({}, description="What the shared context holds at the start.")
+    steps: list[dict[str, Any]] = Field(min_length=1)
+    on_failure: Literal["fail", "continue"] = "fail"
+    timeout_seconds: float | None = Field(None, description="Time limit of a whole run.")
+
+
+class CheckedBody(RootModel[Any]):
+    """What should be a definition; anything is taken, and judged."""
 
 
 class WorkflowSummary(Shape):

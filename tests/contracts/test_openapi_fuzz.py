@@ -47,7 +47,7 @@ include-path-regex = "/v1/executions/"
 """
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_no_answer_is_a_surprise(served: Served, bench: Bench, tmp_path: Path) -> None:
     """Every operation, with valid and invalid input, on an installation that holds tasks and attempts."""
     done = bench.submit(*[{"config": {"message": n, "log_lines": 2}} for n in range(3)])

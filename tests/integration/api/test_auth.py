@@ -22,7 +22,7 @@ SCOPES = ("read", "write", "admin")
 
 def path_of(operation: Operation) -> str:
     path = re.sub(r"<uuid:\w+>", str(uuid4()), operation.rule)
-    return re.sub(r"<\w+>", "name", path)
+    return re.sub(r"<(?:\w+:)?\w+>", "name", path)
 
 
 def test_every_operation_under_v1_needs_a_key(nobody: Api) -> None:

@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from api.schemas.workflows import DefinitionFault, Plan, Workflow, WorkflowSummary
+from api.schemas.workflows import RESERVED, DefinitionFault, Plan, Workflow, WorkflowSummary
 from tests.integration.api.conftest import Api, fits
 
 DEFINITION: dict[str, Any] = {
@@ -102,7 +102,16 @@ def test_workflows_are_listed_by_name_in_pages(api: Api) -> None:
     assert "definition" not in first["items"][0]
 
 
-@pytest.mark.parametrize("name", ["schema", "a b", "-a"])
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_word_that_has_a_path_of_its_own_is_no_workflow(api: Api, name: str) -> None:
+    response = put(api, name=name)
+
+    assert response.status_code == 405
+    assert "PUT" not in response.headers["Allow"]
+    assert put(api, TEXT.replace("name: hello", f"name: {name}2"), f"{name}2").status_code == 201
+
+
+@pytest.mark.parametrize("name", ["a b", "-a", "a%0A"])
 def test_a_name_that_no_workflow_can_have_is_refused(api: Api, name: str) -> None:
     response = put(api, name=name)
 
