@@ -225,9 +225,7 @@ def test_a_task_is_cancelled_with_a_reason(call: Call) -> None:
         {"notifyOnComplete": True},
         {"notifyOnFailure": True},
         {"webhookUrl": "https://example.com/hook"},
-        {"expansionConfig": {"type": "array", "array_mapping": {"input": "input_array"}, "output_format": "separate"}},
         {"concurrencyKey": "crm"},
-        {"onFailure": "continue"},
     ],
     ids=lambda field: next(iter(field)),
 )

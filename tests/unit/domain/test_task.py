@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from taskengine.domain.task import Page, RetryPolicy, TaskChanges, TaskSpec, check_json, read_timestamp, storable
+from taskengine.domain.task import Page, RetryPolicy, TaskChanges, TaskSpec
+from taskengine.domain.wire import check_json, read_timestamp, storable
 
 BASE = {"name": "n", "type": "echo"}
 
