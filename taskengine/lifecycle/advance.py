@@ -93,6 +93,19 @@ def _is_due(row: Any) -> bool:
 
 
 @dataclass(slots=True)
+class Untold:
+    """Ends that whoever waits for them has not been told yet."""
+
+    rows: list[Any] = field(default_factory=list)
+    results: dict[UUID, bytes | None] = field(default_factory=dict)
+
+    def add(self, other: Untold) -> None:
+        """Take in further ends."""
+        self.rows += other.rows
+        self.results |= other.results
+
+
+@dataclass(slots=True)
 class Carry:
     """What the worker that just ended something goes on with itself, of its own queue: a linear stretch needs no
     message from link to link. Only where nothing else of the queue waits, which would have its turn first.
@@ -100,6 +113,7 @@ class Carry:
 
     queue: str
     attempts: list[tuple[UUID, int]] = field(default_factory=list)
+    untold: Untold = field(default_factory=Untold)
 
     def take(self, queued: Sequence[Any], rung: Sequence[Any]) -> set[UUID]:
         """Choose from what was lined up just now (and is in no message yet); returns the tasks that it took."""
@@ -166,6 +180,9 @@ class _Work:
         if rows := turns.get(Turn.begin):
             paused = {row.id: row.run_paused for row in rows}
             for row in steps.load(self._conn, list(paused)):
+                if row.status != TaskStatus.pending:
+                    # Skipped just now, with the step that it is in.
+                    continue
                 came.add(begin(self._engine, self._conn, row, paused=paused[row.id]))
                 self._let_go |= {row.scope_id, row.id}
                 self.scopes.add(row.id)

@@ -9,8 +9,8 @@ from uuid import UUID
 import structlog
 
 from taskengine.domain.errors import EngineError
-from taskengine.lifecycle import dispatch
-from taskengine.lifecycle.advance import Carry
+from taskengine.lifecycle import dispatch, tell
+from taskengine.lifecycle.advance import Carry, Untold
 from taskengine.lifecycle.claim import Claimed, claim
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.finish import finish
@@ -19,6 +19,8 @@ from taskengine.lifecycle.watch import Attempt, Watch
 from taskengine.store import executions
 
 log = structlog.get_logger(__name__)
+
+_TELLING_SECONDS = 0.02
 
 
 def consume(engine: Engine, watch: Watch, queue: str, attempts: Sequence[tuple[UUID, int]], worker: str) -> int:
@@ -32,19 +34,49 @@ def consume(engine: Engine, watch: Watch, queue: str, attempts: Sequence[tuple[U
         dispatch.dispatch(engine, queue)
         return 0
     recorded = 0
-    until = time.monotonic() + engine.settings.stretch_seconds
+    stretch = Stretch(engine, queue)
     try:
         while claimed:
             watch.hold(claimed)
             if more:
                 _make_room(engine, queue)
             ended = [run(engine, watch, item) for item in claimed]
-            carry = Carry(queue) if time.monotonic() < until else None
+            carry = stretch.carry()
             recorded += finish(engine, ended, carry)
+            stretch.keep(carry)
             claimed, more = claim(engine, carry.attempts, worker) if carry and carry.attempts else ([], False)
         return recorded
     finally:
         watch.hold(())
+        stretch.tell()
+
+
+class Stretch:
+    """Links of a chain that one worker works off one after the other."""
+
+    def __init__(self, engine: Engine, queue: str) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._until = time.monotonic() + engine.settings.stretch_seconds
+        self._told_at = time.monotonic()
+        self._untold = Untold()
+
+    def carry(self) -> Carry | None:
+        """What may take along the next link; None once the stretch has been long enough."""
+        return Carry(self._queue) if time.monotonic() < self._until else None
+
+    def keep(self, carry: Carry | None) -> None:
+        """Take over ends that whoever waits for them is yet to be told, every few milliseconds."""
+        if carry is not None:
+            self._untold.add(carry.untold)
+        if time.monotonic() - self._told_at > _TELLING_SECONDS:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell of the ends that were kept back."""
+        rows, results = self._untold.rows, self._untold.results
+        self._untold, self._told_at = Untold(), time.monotonic()
+        tell.ended(self._engine, rows, results)
 
 
 def _make_room(engine: Engine, queue: str) -> None:

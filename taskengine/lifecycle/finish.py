@@ -16,7 +16,7 @@ from taskengine.domain.retry import delay_seconds
 from taskengine.domain.states import MOVES
 from taskengine.domain.task import RetryPolicy
 from taskengine.lifecycle import dispatch, tell
-from taskengine.lifecycle.advance import Carry, advance, look_after_commit
+from taskengine.lifecycle.advance import Carry, Untold, advance, look_after_commit
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.run import Ended
 from taskengine.store import executions, transitions
@@ -55,7 +55,12 @@ def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any
         look_after_commit(engine, {row.scope_id for row in recorded if row.scope_id and row.completed_at})
     if len(recorded) < len(rows):
         recorded += _record_fully(engine, ended, rows, {row.id for row in recorded}, carry)
-    tell.ended(engine, recorded, {item.claimed.task_id: item.result_json for item in ended})
+    results = {item.claimed.task_id: item.result_json for item in ended}
+    if carry is not None and carry.attempts:
+        # The next link follows at once; what these ends are to whoever waits is told with a later one's.
+        carry.untold.add(Untold(recorded, results))
+    else:
+        tell.ended(engine, recorded, results)
     dispatch.after_commit(engine, {row.queue for row in recorded if row.more})
     return len(recorded)
 
