@@ -83,7 +83,9 @@ def make_rows(engine: Engine, ground: Ground, nodes: Sequence[Node]) -> list[dic
 def _place(node: Node, ground: Ground, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What a row has by where it stands in the run. The ends of all of them matter to the step that they are in."""
     parent = ground.parent_id if node.parent is None else rows[node.parent]["id"]
-    waiting_on = len(node.upstream) + node.gated
+    # Whatever else ends before its step begins (by hand, or by a dependency on another group) lets it go too early.
+    gated = node.parent is not None
+    waiting_on = len(node.upstream) + gated
     return {
         "key": node.key,
         "path": node.path,
@@ -93,7 +95,7 @@ def _place(node: Node, ground: Ground, rows: Sequence[dict[str, Any]]) -> dict[s
         "parent_id": parent,
         "scope_id": parent or ground.run_id,
         "sequence_num": node.sequence + (ground.first_sequence if node.parent is None else 0),
-        "gated": node.gated,
+        "gated": gated,
         "run_on": node.run_on,
         "on_failure": node.on_failure,
         "step": node.step or None,

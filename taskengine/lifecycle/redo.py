@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -28,11 +28,22 @@ def again(engine: Engine, conn: Connection, caller: Caller, row: Any) -> None:
         roots = redoing.failed_below(conn, row.id) or roots
     if row.run_id is None:
         rows = {item.id: Row(item.id, item.kind, item.status, item.parent_id) for item in redoing.around(conn, roots)}
-        apply(engine, conn, caller, redo.again(rows, [], roots), rows, {}, None)
+        apply(engine, conn, caller, plan(conn, rows, [], roots), rows, {}, None)
         return
     run = runs.lock(conn, row.organization_id, row.run_id)
     rows, edges = load(conn, row.run_id, roots)
-    apply(engine, conn, caller, redo.again(rows, edges, roots), rows, {}, run)
+    apply(engine, conn, caller, plan(conn, rows, edges, roots), rows, {}, run)
+
+
+def plan(
+    conn: Connection, rows: Mapping[UUID, Row], edges: Sequence[tuple[UUID, UUID]], roots: Sequence[UUID]
+) -> Again:
+    """What doing ``roots`` again means. A step around them that never began cannot go on: it is done again too."""
+    what = redo.again(rows, edges, roots)
+    while unbegun := redoing.unbegun(conn, sorted(what.reopened)):
+        roots = [*roots, *unbegun]
+        what = redo.again(rows, edges, roots)
+    return what
 
 
 def load(conn: Connection, run_id: UUID, roots: Iterable[UUID]) -> tuple[dict[UUID, Row], list[tuple[UUID, UUID]]]:

@@ -41,7 +41,7 @@ def retry(engine: Engine, caller: Caller, run_id: UUID, spec: RetrySpec) -> dict
                 retry(engine, caller, sub_run, RetrySpec())
             return query_runs.run(engine, caller, run_id)
         rows, edges = redo.load(conn, run_id, roots)
-        what = redoing.again(rows, edges, roots)
+        what = redo.plan(conn, rows, edges, roots)
         _override(engine, conn, caller, nodes, what, spec)
         outputs = {_named(nodes, key).id: result for key, result in spec.outputs.items()}
         _check_supplied(nodes, what, outputs)

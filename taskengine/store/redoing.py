@@ -38,6 +38,20 @@ def around(conn: Connection, ids: Sequence[UUID]) -> Rows:
     return list(conn.execute(_AROUND, {"ids": list(ids)}))
 
 
+_UNBEGUN = text(
+    """
+    SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NOT NULL
+        AND (started_at IS NULL OR state IS NULL AND kind IN ('conditional', 'loop', 'expansion'))
+    ORDER BY id
+    """
+)
+
+
+def unbegun(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Those of the steps that ended before they had begun: cancelled, skipped, or at fault."""
+    return [row.id for row in conn.execute(_UNBEGUN, {"ids": list(ids)})]
+
+
 _FAILED_BELOW = text(
     """
     SELECT id FROM tasks WHERE scope_id = :parent AND status IN ('failed', 'cancelled') ORDER BY sequence_num
