@@ -13,12 +13,14 @@ import pytest
 import requests
 
 from taskengine.domain.task import PageRequest
-from taskengine.lifecycle import query
+from taskengine.domain.workflow import RunSpec
+from taskengine.lifecycle import query, start_run
 from tests.conftest import Bench
 from tests.contracts.conftest import Served
 
 EXAMPLES = 6
 SEED = 20261121
+WAITING = {"name": "w", "steps": [{"id": "hold", "type": "wait", "signal": "go"}]}
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 # A wait for a task that nobody runs would last its whole time. The fuzzer's own key must outlive the run. Readiness
@@ -44,6 +46,11 @@ include-name = "DELETE /v1/api-keys/{{{{key_id}}}}"
 include-path-regex = "/v1/executions/"
 [operations.parameters]
 "path.execution_id" = "{{execution}}"
+
+[[operations]]
+include-path-regex = "/v1/runs/"
+[operations.parameters]
+"path.run_id" = "{{run}}"
 """
 
 
@@ -55,16 +62,17 @@ def test_no_answer_is_a_surprise(served: Served, bench: Bench, tmp_path: Path) -
     bench.work(*done, *failed)
     config = tmp_path / "schemathesis.toml"
     [execution, *_] = query.executions(bench.engine, bench.caller, done[0], PageRequest()).items
-    config.write_text(CONFIG.format(execution=execution["id"]))
+    run = start_run.start(bench.engine, bench.caller, RunSpec.model_validate({"definition": WAITING}))
+    config.write_text(CONFIG.format(execution=execution["id"], run=run["id"]))
     command = [sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(config), "run"]
     command += [f"{served.url}/openapi.json", "-H", f"Authorization: Bearer {served.key}"]
     command += ["--phases", "examples,coverage,fuzzing", "--workers", "2"]
     command += ["--max-examples", str(EXAMPLES), "--seed", str(SEED), "--generation-database", "none"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 
-    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
 
-    assert run.returncode == 0, run.stdout + run.stderr
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     still = requests.get(f"{served.url}/v1/tasks", headers={"X-API-Key": served.key}, timeout=10)
     assert still.status_code == 200
     assert len(still.json()["items"]) > len(done)
