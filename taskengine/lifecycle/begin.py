@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from taskengine.domain import credentials
 from taskengine.domain.conditions import Condition
 from taskengine.domain.errors import EngineError, ErrorInfo, Invalid, PermanentError
 from taskengine.domain.states import Kind
@@ -15,6 +16,7 @@ from taskengine.lifecycle import expand, outset
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Names
+from taskengine.lifecycle.validate import declared_secrets
 from taskengine.store import runs, steps, transitions
 from taskengine.store.cipher import WrongKey
 
@@ -49,7 +51,7 @@ def failed(conn: Connection, row: Any, error: ErrorInfo) -> Came:
 
 
 def _begin(engine: Engine, conn: Connection, row: Any, paused: bool) -> Came:
-    step = row.step or {}
+    step = credentials.unseal(row.step or {}, engine.cipher.decrypt, lambda _: None)
     names = Names(engine, row)
     match Kind(row.kind):
         case Kind.expansion:
@@ -57,7 +59,7 @@ def _begin(engine: Engine, conn: Connection, row: Any, paused: bool) -> Came:
         case Kind.conditional:
             return _conditional(conn, row, step, names)
         case Kind.loop:
-            return _loop(conn, row, step, names)
+            return _loop(engine, conn, row, step, names)
         case Kind.wait:
             return _wait(conn, row, step, names)
         case Kind.workflow:
@@ -102,13 +104,14 @@ def skip(conn: Connection, ids: list[Any], error: dict[str, Any]) -> list[Any]:
     return skipped + (transitions.move(conn, "skipped", inside, data=error) if inside else [])
 
 
-def _loop(conn: Connection, row: Any, step: dict[str, Any], names: Names) -> Came:
+def _loop(engine: Engine, conn: Connection, row: Any, step: dict[str, Any], names: Names) -> Came:
     state: dict[str, Any] = {"begun": 0}
     if "for_each" in step:
-        state["items"] = items = _items(step["for_each"], names)
+        items = _items(step["for_each"], names)
         if len(items) > step["max_iterations"]:
             message = f"for_each has {len(items)} items, and max_iterations allows {step['max_iterations']}"
             raise PermanentError("max_iterations", message, {"items": len(items)})
+        state["items"] = credentials.seal(items, declared_secrets(engine), engine.cipher.encrypt)
     _start(conn, row, state)
     return Came()
 

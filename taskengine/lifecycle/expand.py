@@ -20,6 +20,7 @@ from taskengine.domain.ids import new_id
 from taskengine.lifecycle import dispatch, schemas
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Names
+from taskengine.lifecycle.validate import declared_secrets
 from taskengine.store import steps, transitions
 
 log = structlog.get_logger(__name__)
@@ -31,31 +32,32 @@ _READ = 2_000
 _LONGEST_NAME = 300
 
 
-def config_of(row: Any) -> ExpansionConfig:
-    """An expansion's config, as it was checked when it was stored."""
-    return ExpansionConfig.model_validate(row.expansion_config)
+def config_of(engine: Engine, row: Any) -> ExpansionConfig:
+    """An expansion's config, as it was checked when it was stored, with its credentials in clear."""
+    clear = credentials.unseal(row.expansion_config, engine.cipher.decrypt, lambda _: None)
+    return ExpansionConfig.model_validate(clear)
 
 
-def values_of(row: Any, names: Names) -> dict[str, Any]:
+def values_of(config: ExpansionConfig, names: Names) -> dict[str, Any]:
     """The arrays that an expansion goes over, as they stand now."""
     return {
         name: names.source(source) if isinstance(source, str) else source
-        for name, source in expansion.sources(config_of(row)).items()
+        for name, source in expansion.sources(config).items()
     }
 
 
-def made(row: Any, values: dict[str, Any], names: Names, start: int) -> Iterator[Child]:
+def made(config: ExpansionConfig, values: dict[str, Any], names: Names, start: int) -> Iterator[Child]:
     """The children from number ``start`` on; PermanentError when the values do not fit."""
     try:
-        yield from children.children(config_of(row), values, names=names.all, unmet=schemas.unmet, start=start)
+        yield from children.children(config, values, names=names.all, unmet=schemas.unmet, start=start)
     except ExpansionFault as fault:
         raise PermanentError(fault.code, f"{fault.field}: {fault.message}", {"field": fault.field}) from fault
 
 
-def total_of(row: Any, values: dict[str, Any], names: Names) -> int | None:
+def total_of(config: ExpansionConfig, values: dict[str, Any], names: Names) -> int | None:
     """How many children there will be, where that can be told; PermanentError when the values do not fit."""
     try:
-        return children.total(config_of(row), values, names=names.all)
+        return children.total(config, values, names=names.all)
     except ExpansionFault as fault:
         raise PermanentError(fault.code, f"{fault.field}: {fault.message}", {"field": fault.field}) from fault
 
@@ -65,14 +67,15 @@ def begin(engine: Engine, conn: Connection, row: Any, names: Names, paused: bool
 
     What the children are made from is kept in the state until all are made, since the context may change meanwhile.
     """
-    values = values_of(row, names)
-    total = total_of(row, values, names)
-    source = made(row, values, names, 0)
+    config = config_of(engine, row)
+    values = values_of(config, names)
+    total = total_of(config, values, names)
+    source = made(config, values, names, 0)
     first = list(islice(source, FIRST_BATCH))
     queues = _spawn(engine, conn, row, first, paused)
     state: dict[str, Any] = {"total": total, "made": len(first), "making": len(first) == FIRST_BATCH}
     if state["making"]:
-        state["values"] = credentials.seal(values, frozenset(), engine.cipher.encrypt)
+        state["values"] = credentials.seal(values, declared_secrets(engine), engine.cipher.encrypt)
         engine.db.after_commit(lambda: dispatch.ring_expansion(engine, row.id))
     else:
         state["total"] = len(first)
@@ -83,23 +86,24 @@ def _spawn(engine: Engine, conn: Connection, row: Any, batch: list[Child], pause
     if not batch:
         return set()
     most = row.expansion_config.get("max_parallel")
+    declared = declared_secrets(engine)
     return transitions.spawn(
         conn,
         row.id,
-        [_child(engine, row, child) for child in batch],
+        [_child(engine, row, child, declared) for child in batch],
         free=2**31 - 1 if most is None else most,
         paused=paused,
     )
 
 
-def _child(engine: Engine, row: Any, child: Child) -> dict[str, Any]:
+def _child(engine: Engine, row: Any, child: Child, declared: frozenset[str]) -> dict[str, Any]:
     bindings = (row.bindings or {}) | child.names | {"index": child.index, "item": child.item}
     return {
         "id": new_id(),
         "sequence_num": child.index,
         "name": f"{row.name} [{child.identifier}]"[:_LONGEST_NAME],
         "path": child.identifier,
-        "bindings": credentials.seal(bindings, frozenset(), engine.cipher.encrypt),
+        "bindings": credentials.seal(bindings, declared, engine.cipher.encrypt),
     }
 
 
@@ -135,7 +139,7 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
 
 def _from(engine: Engine, row: Any, state: dict[str, Any]) -> Iterator[Child]:
     values = credentials.unseal(state["values"], engine.cipher.decrypt, lambda _: None)
-    return made(row, values, Names(engine, row), state["made"])
+    return made(config_of(engine, row), values, Names(engine, row), state["made"])
 
 
 def collected(engine: Engine, conn: Connection, row: Any) -> Any:
@@ -143,7 +147,7 @@ def collected(engine: Engine, conn: Connection, row: Any) -> Any:
 
     One that is too large to be stored says where the children's own results are read, page by page.
     """
-    collector = Collector(config_of(row), Names(engine, row).all)
+    collector = Collector(config_of(engine, row), Names(engine, row).all)
     after, size = -1, 0
     while batch := steps.children(conn, row.id, after, _READ):
         for child in batch:

@@ -28,7 +28,8 @@ def shown(row: Any) -> dict[str, Any]:
 
 def presented(task: dict[str, Any]) -> dict[str, Any]:
     """:func:`shown` for a task that is a dictionary already; it is changed in place."""
-    task["config"] = credentials.mask(task["config"])
+    for name in ("config", "input", "expansion_config"):
+        task[name] = credentials.mask(task[name])
     task["priority"] = _PRIORITIES[task["priority"]]
     task["urgency"] = "urgent" if task["urgency"] else "normal"
     task["depends_on"] = sorted(task["depends_on"] or [])

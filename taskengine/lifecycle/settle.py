@@ -118,13 +118,12 @@ def _iterate(
             here = {"loop": {"index": number, "item": item}, "item": item, "index": number}
         path = f"{row.path}[{number}]"
         root = Node(path, f"{row.key}[{number}]", Kind.sequential, f"{row.name} [{number}]")
-        bindings = credentials.seal(here, frozenset(), engine.cipher.encrypt)
         ground = Ground(
             row.run_id,
             row.organization_id,
             row.created_by,
             row.id,
-            (row.bindings or {}) | bindings,
+            (row.bindings or {}) | here,
             run.status == "paused",
             number,
         )

@@ -128,8 +128,20 @@ def task_row(
         "input": None if data is None else credentials.seal(data, declared, engine.cipher.encrypt),
         "expansion_config": None
         if spec.expansion_config is None
-        else spec.expansion_config.model_dump(mode="json", exclude_unset=True),
+        else _sealed_expansion(spec.expansion_config, declared, engine),
     }
+
+
+def _sealed_expansion(config: expansion.ExpansionConfig, declared: frozenset[str], engine: Engine) -> dict[str, Any]:
+    """An expansion's config with the credentials in its literal arrays and cells sealed; a path is none."""
+    made = config.model_dump(mode="json", exclude_unset=True)
+    for name in ("include", "exclude", "array_mapping"):
+        if name in made:
+            made[name] = credentials.seal(made[name], declared, engine.cipher.encrypt)
+    for name, source in config.array_mapping.items():
+        if isinstance(source, str):
+            made["array_mapping"][name] = source
+    return made
 
 
 def gathered(handler: Handler[Any], spec: TaskSpec) -> tuple[dict[str, Any], dict[str, Any] | None]:
