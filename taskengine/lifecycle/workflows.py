@@ -10,11 +10,11 @@ import orjson
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from taskengine.domain import credentials, graph, nodes
+from taskengine.domain import credentials, graph, outline
 from taskengine.domain.documents import Document, DocumentFault, parse
 from taskengine.domain.errors import FieldError, Invalid
 from taskengine.domain.nodes import Node
-from taskengine.domain.states import Kind
+from taskengine.domain.outline import Point
 from taskengine.domain.task import Caller, Page, PageRequest
 from taskengine.domain.workflow import RunSpec
 from taskengine.lifecycle import query, start_run
@@ -117,23 +117,28 @@ def plan(engine: Engine, caller: Caller, text: str) -> dict[str, Any]:
     """
     spec = _run_spec(_parsed(text))
     with engine.db.autocommit() as conn:
-        made = start_run.prepare(engine, conn, caller, spec).nodes
-        flat = _flattened(made)
-        edges = {place: upstream for place, upstream in _edges(flat).items() if _works(flat[place])}
-        edges = {place: [other for other in upstream if other in edges] for place, upstream in edges.items()}
-        seconds = _typical(conn, caller, flat)
-    order = graph.order(edges)
+        flat = outline.flattened(start_run.prepare(engine, conn, caller, spec).nodes)
+        typical = _typical(conn, caller, flat)
+    edges = outline.edges(flat)
+    layers = outline.layers(flat, edges)
+    seconds = {point: _seconds(point, typical) for point in edges}
     # Without any experience of a type, the way with the most of its tasks is the longest.
-    weights = {place: seconds.get(_type(flat[place]), 1.0) if flat[place].spec else 0.0 for place in order}
+    weights = {point: 1.0 if found is None else found for point, found in seconds.items()}
     critical, length = graph.critical_path(edges, weights)
-    known = all(_type(flat[place]) in seconds or flat[place].spec is None for place in critical)
     return {
-        "steps": len(order),
-        "order": [flat[place].path for place in order],
-        "layers": [[flat[place].path for place in layer] for layer in graph.layers(edges)],
-        "critical_path": [flat[place].path for place in critical],
-        "expected_seconds": length if known else None,
+        "steps": sum(len(layer) for layer in layers),
+        "order": [node.path for layer in layers for node in layer],
+        "layers": [[node.path for node in layer] for layer in layers],
+        "critical_path": [point.node.path for point in critical if point.is_work],
+        "expected_seconds": None if any(seconds[point] is None for point in critical) else length,
     }
+
+
+def _seconds(point: Point, typical: Mapping[str, float]) -> float | None:
+    """How long a step itself takes; None for a type that never ran."""
+    if point.node.spec is not None:
+        return typical.get(point.node.spec.type)
+    return float(point.node.step.get("seconds", 0)) if point.is_work else 0.0
 
 
 def _run_spec(document: Document) -> RunSpec:
@@ -150,60 +155,8 @@ def _run_spec(document: Document) -> RunSpec:
         raise Invalid(f"{'.'.join(map(str, errors[0].loc))}: {errors[0].msg}", errors) from None
 
 
-def _type(node: Node) -> str:
-    return node.spec.type if node.spec is not None else ""
-
-
-def _works(node: Node) -> bool:
-    """Whether a step is work or waiting itself, rather than holding others."""
-    return node.kind in {Kind.task, Kind.expansion, Kind.wait, Kind.workflow}
-
-
-def _flattened(made: Sequence[Node]) -> list[Node]:
-    """The nodes, with one round of each loop in place of its body."""
-    flat = list(made)
-    place = 0
-    while place < len(flat):
-        node = flat[place]
-        if node.kind is Kind.loop:
-            body = nodes.STEPS.validate_python(node.step["steps"])
-            inside = nodes.of_steps(body, "fail", f"{node.path}.", Node(node.path, node.key, Kind.sequential, ""))[1:]
-            base = len(flat) - 1
-            for inner in inside:
-                inner.upstream = [base + other for other in inner.upstream]
-                inner.parent = place if inner.parent == 0 else base + (inner.parent or 0)
-            flat += inside
-        place += 1
-    return flat
-
-
-def _edges(flat: Sequence[Node]) -> dict[int, list[int]]:
-    """Of each node the work that ends before it begins: what it, or a step around it, depends on, all that is in it."""
-    inside: dict[int, list[int]] = {place: [] for place in range(len(flat))}
-    for place, node in enumerate(flat):
-        if node.parent is not None:
-            inside[node.parent].append(place)
-    leaves: dict[int, list[int]] = {}
-
-    def work(place: int) -> list[int]:
-        if place not in leaves:
-            below = [leaf for inner in inside[place] for leaf in work(inner)]
-            leaves[place] = [place] if _works(flat[place]) else below
-        return leaves[place]
-
-    edges: dict[int, list[int]] = {}
-    for place in range(len(flat)):
-        found: set[int] = set()
-        around: int | None = place
-        while around is not None:
-            found |= {leaf for other in flat[around].upstream for leaf in work(other)}
-            around = flat[around].parent
-        edges[place] = sorted(found)
-    return edges
-
-
 def _typical(conn: Connection, caller: Caller, flat: Sequence[Node]) -> Mapping[str, float]:
-    """How long attempts of each type usually take, for the types that have run; waits for seconds take those."""
+    """How long attempts of each type usually take, for the types that have run."""
     types = {node.spec.type for node in flat if node.spec is not None}
     found = {name: executions.typical_seconds(conn, caller.organization_id, name) for name in types}
     return {name: seconds for name, seconds in found.items() if seconds is not None}
