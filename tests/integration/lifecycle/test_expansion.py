@@ -36,7 +36,7 @@ from tests.integration.lifecycle.runs import (
 )
 
 # As the documents write them: the arrays stand beside the expansion.
-SCALARS = {
+SCALARS: dict[str, Any] = {
     "input_array": ["item1", "item2", "item3"],
     "expansion_config": {
         "type": "array",
@@ -44,7 +44,7 @@ SCALARS = {
         "output_format": "separate",
     },
 }
-USERS = {
+USERS: dict[str, Any] = {
     "users": [
         {"id": 1, "name": "Alice", "role": "admin"},
         {"id": 2, "name": "Bob", "role": "user"},
@@ -56,7 +56,7 @@ USERS = {
         "output_format": "separate",
     },
 }
-MATRIX = {
+MATRIX: dict[str, Any] = {
     "rows": ["A", "B"],
     "cols": [1, 2, 3],
     "expansion_config": {
@@ -67,7 +67,7 @@ MATRIX = {
         },
     },
 }
-CUSTOM = {
+CUSTOM: dict[str, Any] = {
     "data": {
         "regions": ["US", "EU"],
         "years": [2022, 2023],
@@ -267,7 +267,7 @@ def test_arrays_stand_in_the_task_its_context_or_a_result(bench: Bench) -> None:
     messages = {
         name: [entry["result"]["message"] for entry in entries] for name, entries in run["results"]["all"].items()
     }
-    assert messages == dict.fromkeys(sources, [1, 2]) | {"template": [2, 1]}
+    assert messages == {name: [1, 2] for name in sources} | {"template": [2, 1]}
 
 
 def test_a_batch_may_expand_over_the_result_of_another_of_its_tasks(bench: Bench) -> None:
