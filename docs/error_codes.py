@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("taskengine/lifecycle", "taskengine/delivery", "taskengine/domain", "workers")
-_CLASSES = {"TransientError": True, "PermanentError": False}
+_CLASSES = {"TransientError": True, "PermanentError": False, "ExpansionFault": False}
 _CARRIERS = ("ErrorInfo", "status_error", "kind", "super().__init__")
 
 
@@ -29,6 +29,14 @@ class Code:
 
 def _engine(retried: str, meaning: str) -> Code:
     return Code("engine", retried, meaning)
+
+
+def _step(meaning: str) -> Code:
+    return Code("run", NO, meaning)
+
+
+def _expansion(meaning: str) -> Code:
+    return Code("expansion", NO, f"{meaning} `details.field` is the place in `expansion_config`.")
 
 
 def _call(retried: str, meaning: str) -> Code:
@@ -56,17 +64,43 @@ CODES: dict[str, Code] = {
     "result_not_json": Code("engine, celery_task", NO, "The result cannot be stored as JSON."),
     "result_too_large": _engine(NO, "The result exceeds `TASKENGINE_MAX_RESULT_BYTES`."),
     "template_error": _engine(NO, "A template names something unknown or cannot be rendered; the message names it."),
-    "timeout": _engine(YES, "The attempt's time limit passed; the execution is `timed_out`."),
+    "timeout": _engine(
+        YES,
+        "The attempt's time limit passed; the execution is `timed_out`. Of a step or a run: its own limit; what was "
+        "done in it is kept.",
+    ),
     "unavailable": _engine(
         YES, "Postgres was away while the handler needed it, for a secret or a file; takes none of `max_retries`."
     ),
     "unknown_secret": _engine(NO, "The config names a secret that the organization does not have."),
     "unknown_type": _engine(YES, "The worker lacks the package that brings this task type."),
     "upstream_failed": _engine(
-        NO, "A task that this one depends on failed, or was cancelled or skipped; the task is `skipped`."
+        NO,
+        "Something that this depends on, or is a part of, failed, or was cancelled or skipped for that; this is "
+        "`skipped`, and so is what needs its success.",
     ),
     "worker_lost": _engine(YES, "The worker fell silent; limited by `TASKENGINE_LOST_LIMIT`, not by `max_retries`."),
     "wrong_encryption_key": _engine(NO, "A stored credential was encrypted with another key."),
+    "not_needed": _step("`run_on: failure`, and nothing it depends on failed; it is `skipped`, which stops nobody."),
+    "branch_not_taken": _step("The condition chose the other branch; the step is `skipped`, which stops nobody."),
+    "step_failed": _step("Something in the step, or the run, failed so that it counts; `details.failed` lists it."),
+    "sub_run_failed": _step("The run that the step started did not complete; `details.run_id` is its id."),
+    "condition_error": _step(
+        "A condition cannot be decided: there is no such value, or the types do not compare; `details.field` names it."
+    ),
+    "max_iterations": _step("`for_each` has more items than `max_iterations` allows."),
+    "not_a_list": _step("What `for_each` names is no list."),
+    "not_a_time": _step("`until` is no time (RFC 3339) once its template is rendered."),
+    "rejected": _step("Somebody who may answer the approval said no."),
+    "runs_too_deep": _step("Runs start runs more than ten levels deep."),
+    "unknown_workflow": _step("There is no workflow of that name, or not in that version, when the step starts."),
+    "nothing_found": _expansion("There is nothing at the path that should name an array or an object."),
+    "not_an_array": _expansion("What is to be expanded is no array."),
+    "not_an_object": _expansion("`data` of a custom expansion is no object of arrays."),
+    "unequal_lengths": _expansion("Arrays side by side (type `array`) are not of one length."),
+    "unknown_name": _expansion("`combine` or `filter` names an array that the data does not hold."),
+    "no_identifier": _expansion("A child has no text or number where `identifier` points."),
+    "invalid_child": _expansion("A child's item does not meet the schema `validation`."),
     "rate_limited": Code("any", YES, "The other side asked to wait; the next attempt comes no sooner than it said."),
     "echo_failed": Code("echo", YES, "`failTimes` told it to fail."),
     "echo_stopped": Code("echo", YES, "It was told to stop while it slept."),

@@ -13,15 +13,16 @@ import pytest
 
 from docs import generate
 from taskengine.domain import errors
-from taskengine.domain.states import FINAL, MOVES, TaskStatus
-from taskengine.store import transitions
+from taskengine.domain.states import FINAL, MOVES, RUN_FINAL, RUN_MOVES, RunStatus, TaskStatus
+from taskengine.store.transitions import moves
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("taskengine", "workers", "api", "config")
-TRANSITIONS = "taskengine/store/transitions.py"
+TRANSITIONS = "taskengine/store/transitions/"
 MIGRATIONS = "taskengine/store/migrations/"
 _SQL_WRITE = re.compile(
-    r"\b(update\s+(tasks|executions)\b(?:(?!\bwhere\b|\bfrom\b).)*?\bstatus\s*=|insert\s+into\s+(tasks|executions)\b)",
+    r"\b(update\s+(tasks|executions|runs)\b(?:(?!\bwhere\b|\bfrom\b).)*?\bstatus\s*="
+    r"|insert\s+into\s+(tasks|executions|runs)\b)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -43,7 +44,7 @@ def texts(module: ast.Module) -> Iterator[str]:
 
 
 def writes_status(module: ast.Module) -> bool:
-    """Whether a module writes a status column of tasks or executions, in SQL or through SQLAlchemy."""
+    """Whether a module writes a status column of tasks, executions or runs, in SQL or through SQLAlchemy."""
     if any(_SQL_WRITE.search(text) for text in texts(module)):
         return True
     for node in ast.walk(module):
@@ -52,13 +53,15 @@ def writes_status(module: ast.Module) -> bool:
         called = ast.unparse(node.func)
         if called.endswith(".values") and any(keyword.arg == "status" for keyword in node.keywords):
             return True
-        if re.fullmatch(r"(insert|update)", called) and ast.unparse(node.args[0]) in {"tasks", "executions"}:
+        if re.fullmatch(r"(insert|update)", called) and ast.unparse(node.args[0]) in {"tasks", "executions", "runs"}:
             return True
     return False
 
 
 def test_only_transitions_writes_a_status() -> None:
-    assert [name for name, module in sources() if writes_status(module)] == [TRANSITIONS]
+    writers = [name for name, module in sources() if writes_status(module)]
+    assert len(writers) > 1
+    assert [name for name in writers if not name.startswith(TRANSITIONS)] == []
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,7 @@ def test_only_transitions_writes_a_status() -> None:
         'text("UPDATE tasks SET status = 1")',
         'text("UPDATE executions e\\n SET a = 1, status = 2 WHERE id = 3")',
         'text("INSERT INTO tasks (id) VALUES (1)")',
+        'text("UPDATE runs SET status = 1 WHERE id = 2")',
         "update(tasks).values(a=1)",
         'x.values(status="a")',
     ],
@@ -94,26 +98,36 @@ def test_every_error_has_a_code_of_its_own() -> None:
 
 
 def test_every_move_is_made_by_a_statement() -> None:
-    in_own_statements = {"claimed", "completed", "failed", "retry_scheduled", "lost"}
-    assert set(transitions._STATEMENTS) == set(MOVES) - in_own_statements
+    of_attempts = {"claimed", "completed", "failed", "retry_scheduled", "lost"}
+    of_steps = {"started", "timer_set", "waiting", "ended", "ended_failed"}
+    assert set(moves._STATEMENTS) == set(MOVES) - of_attempts - of_steps
+    assert of_steps <= {name for name, move in MOVES.items() if move.of_steps}
 
 
 def test_final_states_are_left_by_a_person_only() -> None:
-    by_hand = {"retried", "retried_pending", "retried_deferred", "redriven"}
+    by_hand = {"retried", "retried_pending", "retried_deferred", "redriven", "reset", "reopened", "supplied"}
     assert {name for name, move in MOVES.items() if move.sources & FINAL} == by_hand
+    assert {name for name, move in RUN_MOVES.items() if move.sources & RUN_FINAL} == {"retried"}
 
 
 def test_every_state_that_can_be_entered_can_be_left_or_is_final() -> None:
     entered = {move.target for move in MOVES.values()}
     left = {state for move in MOVES.values() for state in move.sources}
     assert entered - left <= FINAL
-    assert left - entered <= {TaskStatus.pending, TaskStatus.waiting_input}
+    assert left - entered <= {TaskStatus.pending}
+
+
+def test_every_state_of_a_run_that_is_stored_is_entered_by_a_move() -> None:
+    begun = {RunStatus.pending}
+    shown_only = {RunStatus.waiting}
+    assert {move.target for move in RUN_MOVES.values()} | begun | shown_only == set(RunStatus)
 
 
 def test_the_page_of_states_names_every_move() -> None:
     page = (ROOT / "docs/reference/states.md").read_text()
     assert page == generate.states_page()
-    assert all(f"`{move.name}`" in page for move in MOVES.values())
+    assert all(f"`{move.event}`" in page for move in MOVES.values())
+    assert all(f"`{move.event}`" in page for move in RUN_MOVES.values())
 
 
 def reads_environment(node: ast.AST) -> bool:

@@ -17,13 +17,13 @@ from docs import error_codes, generate
 from docs.generate import FOLDER
 from taskengine.domain import documents
 from taskengine.domain.task import Caller, TaskSpec
-from taskengine.domain.workflow import RunSpec
+from taskengine.domain.workflow import STEP_TYPES, RunSpec, WorkflowSpec, walk
 from taskengine.lifecycle import recover
 from taskengine.lifecycle.definitions import check, check_groups
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import prepare
 from taskengine.store import tables
-from tests.documents import ROOT, anchors, blocks, links, name_of, pages
+from tests.documents import ROOT, Block, anchors, blocks, links, name_of, pages
 
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
@@ -112,20 +112,27 @@ def test_a_room_said_to_be_empty_is_empty() -> None:
         assert what.startswith("empty so far") is not bool(modules or folders), name
 
 
-PATH = rows(section(ARCHITECTURE, "The path of one task"))
+PATHS = {name: rows(section(ARCHITECTURE, name)) for name in ("The path of one task", "The path of a run")}
+STEPS = [(name, *row[1:4]) for name, path in PATHS.items() for row in path]
+CALLERS = sorted({(name, caller) for name, _, _, caller in STEPS if caller.startswith("`")})
 
 
-def test_the_steps_of_a_task_are_numbered() -> None:
-    assert [row[0] for row in PATH] == [str(number) for number in range(1, len(PATH) + 1)]
+@pytest.mark.parametrize("path", PATHS)
+def test_the_steps_of_a_path_are_numbered(path: str) -> None:
+    assert [row[0] for row in PATHS[path]] == [str(number) for number in range(1, len(PATHS[path]) + 1)]
 
 
 def function(path: str) -> Any:
-    module, _, name = path.strip("`").rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    top, *parts = path.strip("`").split(".")
+    found: Any = importlib.import_module(top)
+    for part in parts:
+        # Where a package hands on a function of the same name as its module, the function is meant.
+        found = getattr(found, part, None) or importlib.import_module(f"{found.__name__}.{part}")
+    return found
 
 
 def calls(path: str) -> list[str]:
-    """What a function calls, in the order of the code; private functions of its module are followed."""
+    """What a function calls, in the order of the code; private functions and classes of its module are followed."""
     called = function(path)
     called = getattr(called, "run", called)  # what a Celery task wraps
     home = inspect.getmodule(called)
@@ -137,31 +144,31 @@ def calls(path: str) -> list[str]:
             name = ast.unparse(node.func).rpartition(".")[2]
             found.append(name)
             inner = getattr(home, name, None)
-            if name.startswith("_") and name not in seen and inspect.isfunction(inner):
+            if name.startswith("_") and name not in seen and (inspect.isfunction(inner) or inspect.isclass(inner)):
                 visit(inner, seen | {name})
 
     visit(called, frozenset())
     return found
 
 
-@pytest.mark.parametrize(("step", "path", "caller"), [row[1:4] for row in PATH], ids=[row[1] for row in PATH])
-def test_a_step_is_a_function_that_the_named_one_calls(step: str, path: str, caller: str) -> None:
-    assert callable(function(path))
+@pytest.mark.parametrize(("name", "caller"), [(row[2], row[3]) for row in STEPS], ids=[row[1] for row in STEPS])
+def test_a_step_is_a_function_that_the_named_one_calls(name: str, caller: str) -> None:
+    assert callable(function(name))
     if caller.startswith("`"):
-        assert path.strip("`").rpartition(".")[2] in calls(caller)
+        assert name.strip("`").rpartition(".")[2] in calls(caller)
 
 
-@pytest.mark.parametrize("caller", sorted({row[3] for row in PATH if row[3].startswith("`")}))
-def test_steps_of_one_caller_stand_in_its_order(caller: str) -> None:
+@pytest.mark.parametrize(("path", "caller"), CALLERS, ids=[f"{path}: {caller}" for path, caller in CALLERS])
+def test_steps_of_one_caller_stand_in_its_order(path: str, caller: str) -> None:
     order = calls(caller)
-    places = [order.index(row[2].strip("`").rpartition(".")[2]) for row in PATH if row[3] == caller]
+    places = [order.index(row[2].strip("`").rpartition(".")[2]) for row in PATHS[path] if row[3] == caller]
     assert places == sorted(places)
 
 
 def test_the_reconcilers_steps_are_those_of_the_code() -> None:
-    listed = re.findall(r"^(\d)\. `(\w+)`: (.*)$", section(ARCHITECTURE, "The reconciler"), re.MULTILINE)
+    listed = re.findall(r"^(\d+)\. `(\w+)`: (.*)$", section(ARCHITECTURE, "The reconciler"), re.MULTILINE)
     assert [(number, text) for number, _, text in listed] == re.findall(
-        r"^(\d)\. (.*)$", recover.__doc__ or "", re.MULTILINE
+        r"^(\d+)\. (.*)$", recover.__doc__ or "", re.MULTILINE
     )
     called = [
         node.value.func.id
@@ -232,6 +239,26 @@ def test_python_blocks_compile(page: Path) -> None:
     for block in blocks(page):
         if block.language == "python":
             compile(block.text, f"{name_of(page)}:{block.line}", "exec")
+
+
+TITLED = [(page, block) for page in pages() for block in blocks(page) if block.language == "yaml" and block.title]
+
+
+@pytest.mark.parametrize(("page", "block"), TITLED, ids=[f"{name_of(page)}:{block.title}" for page, block in TITLED])
+def test_a_workflow_that_a_page_tells_to_write_is_valid(
+    page: Path, block: Block, engine: Engine, caller: Caller
+) -> None:
+    document = documents.parse(block.text)
+    _, faults = check(engine, caller, document.data, document.place)
+    assert faults == []
+
+
+def test_a_page_has_a_step_of_every_type() -> None:
+    [text] = [
+        block.text for page, block in TITLED if page.name == "write-workflows.md" and block.title == "orders.yaml"
+    ]
+    spec = WorkflowSpec.model_validate(documents.parse(text).data)
+    assert {step.type for _, step in walk(spec.steps)} == set(STEP_TYPES)
 
 
 def test_settings_named_in_the_pages_exist() -> None:
