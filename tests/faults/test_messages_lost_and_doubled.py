@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 from urllib.parse import urlsplit
 
-import redis
 import requests
 
+from tests.faults.broker import doubled
 from tests.faults.load import LEAST, Load, spec
 from tests.faults.proxy import Proxy
 from tests.servers import Servers
 from tests.stack import API_KEY, Stack, eventually, thaw
-
-_ARGUMENT = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 
 
 def test_the_api_is_killed_between_commit_and_publish(stack: Stack, load: Load, doomed_servers: Servers) -> None:
@@ -58,47 +52,14 @@ def _post(stack: Stack, path: str, body: Any, key: str) -> int | None:
         return None
 
 
-@contextlib.contextmanager
-def _doubled(url: str) -> Iterator[list[bytes]]:
-    """Meanwhile, send every message that anybody sends a second time; the messages."""
-    sent: list[bytes] = []
-    done, watching = threading.Event(), threading.Event()
-
-    def run() -> None:
-        with redis.Redis.from_url(url) as client, redis.Redis.from_url(url) as own, client.monitor() as monitor:
-            watching.set()
-            while not done.is_set():
-                if not monitor.connection.can_read(timeout=0.1):
-                    continue
-                line: bytes = monitor.connection.read_response(disable_decoding=True)
-                arguments = [
-                    part.decode("ascii").encode().decode("unicode_escape").encode("latin-1")
-                    for part in _ARGUMENT.findall(line)
-                ]
-                if arguments[:1] == [b"LPUSH"] and arguments[1].startswith(b"integration") and arguments[2] not in seen:
-                    seen.add(arguments[2])
-                    own.lpush(arguments[1], arguments[2])
-                    sent.append(arguments[2])
-
-    seen: set[bytes] = set()
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert watching.wait(10)
-    try:
-        yield sent
-    finally:
-        done.set()
-        thread.join(10)
-
-
 def test_every_message_is_delivered_twice(stack: Stack, load: Load, doomed_servers: Servers) -> None:
-    with _doubled(doomed_servers.redis_url) as doubled:
+    with doubled(doomed_servers.redis_url) as sent:
         with load.clients():
             load.submit()
             load.wait_until_busy()
         took = load.settle()
-    assert len(doubled) > 100
-    print(f"{len(doubled)} messages delivered twice: {len(load.accepted)} tasks, all final {took:.1f} s later")
+    assert len(sent) > 100
+    print(f"{len(sent)} messages delivered twice: {len(load.accepted)} tasks, all final {took:.1f} s later")
     assert load.lost() == 0
 
 
