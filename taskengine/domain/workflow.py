@@ -5,9 +5,9 @@ The models judge what one object alone shows; ``lifecycle.definitions`` judges t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from taskengine.domain.steps import (
@@ -35,7 +35,7 @@ from taskengine.domain.steps import (
     walk,
 )
 from taskengine.domain.task import TaskSpec
-from taskengine.domain.wire import JsonObject, Key, Name, Seconds, Text, Wire
+from taskengine.domain.wire import JsonObject, Name, Seconds, Text, Wire
 
 __all__ = [
     "MAX_DEPTH",
@@ -183,12 +183,18 @@ class RunSpec(Wire):
         return self
 
 
+StepName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\[\]-]{1,500}$")]
+"""A key, or a path such as ``poll[2].ask``, where a key stands for several steps."""
+
+
 class RetrySpec(Wire):
     """Where a run goes on from; without ``from``, from what failed."""
 
-    from_: Key | None = Field(None, alias="from", description="Key of the step that is run again, with what follows.")
-    overrides: dict[Key, JsonObject] = Field({}, description="Other configs, by key.")
-    outputs: dict[Key, Any] = Field({}, description="Results that stand in for running, by key.")
+    from_: StepName | None = Field(
+        None, alias="from", description="Key or path of the step that is run again, with what follows."
+    )
+    overrides: dict[StepName, JsonObject] = Field({}, description="Other configs, by key or path.")
+    outputs: dict[StepName, Any] = Field({}, description="Results that stand in for running, by key or path.")
 
 
 class SignalSpec(Wire):

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from taskengine.domain import redo
-from taskengine.domain.errors import Conflict
+from taskengine.domain.errors import Conflict, ErrorInfo
 from taskengine.domain.redo import Again, Row
 from taskengine.domain.states import Kind
 from taskengine.domain.task import Caller
@@ -19,6 +19,8 @@ from taskengine.lifecycle.engine import Engine
 from taskengine.store import dead_letters, redoing, runs, steps, transitions
 
 _AT_WORK = frozenset({"queued", "running", "retrying", "deferred", "waiting_input"})
+
+_SUPPLIED = ErrorInfo("not_needed", "the result of the step that this is a part of was supplied").as_dict()
 
 
 def again(engine: Engine, conn: Connection, caller: Caller, row: Any) -> None:
@@ -77,6 +79,8 @@ def apply(
     transitions.move(conn, "reset", reset, data=data)
     for row_id, result in outputs.items():
         transitions.move(conn, "supplied", [row_id], data={"result": result, **data})
+        inside = [item.id for item in steps.below(conn, [row_id])]
+        transitions.move(conn, "skipped", inside, data=_SUPPLIED)
     dead_letters.close_for(conn, reset)
     transitions.move(conn, "reopened", sorted(what.reopened), data=data)
     transitions.recount(conn, reset)

@@ -32,20 +32,20 @@ def retry(engine: Engine, caller: Caller, run_id: UUID, spec: RetrySpec) -> dict
         row = locked(conn, caller, run_id)
         nodes = store.nodes(conn, run_id)
         roots = [_named(nodes, spec.from_).id] if spec.from_ is not None else failed_leaves(conn, nodes)
-        roots += [_named(nodes, key).id for key in spec.outputs if spec.from_ is None]
-        if not roots:
-            inner = _failed_runs(conn, nodes)
-            if not inner:
-                raise Conflict("nothing failed or was cancelled in this run; name a step with `from` to go on from it")
-            for sub_run in inner:
-                retry(engine, caller, sub_run, RetrySpec())
-            return query_runs.run(engine, caller, run_id)
+        outputs = {_named(nodes, key).id: result for key, result in spec.outputs.items()}
+        roots = roots if spec.from_ is not None else [*roots, *outputs]
         rows, edges = redo.load(conn, run_id, roots)
         what = redo.plan(conn, rows, edges, roots)
+        kept = [node for node in nodes if node.id not in what.reset]
+        inner = _failed_runs(conn, kept) if spec.from_ is None else []
+        if not roots and not inner:
+            raise Conflict("nothing failed or was cancelled in this run; name a step with `from` to go on from it")
         _override(engine, conn, caller, nodes, what, spec)
-        outputs = {_named(nodes, key).id: result for key, result in spec.outputs.items()}
         _check_supplied(nodes, what, outputs)
-        redo.apply(engine, conn, caller, what, rows, outputs, row)
+        if roots:
+            redo.apply(engine, conn, caller, what, rows, outputs, row)
+        for sub_run in inner:
+            retry(engine, caller, sub_run, RetrySpec())
     return query_runs.run(engine, caller, run_id)
 
 
