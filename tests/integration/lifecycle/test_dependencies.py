@@ -217,3 +217,92 @@ def test_a_running_upstream_is_waited_for(bench: Bench) -> None:
     take(bench, a)
     (b,) = bench.submit({"depends_on": [str(a)]})
     assert waiting_on(bench, b) == 1
+
+
+def test_a_clean_up_task_runs_once_all_have_ended_and_one_of_them_badly(bench: Bench) -> None:
+    a, b, clean = bench.submit(
+        {"key": "a", "config": {"fail_times": 9}, "max_retries": 0},
+        {"key": "b"},
+        {"depends_on": ["a", "b"], "run_on": "failure"},
+    )
+    bench.work(a)
+    assert bench.statuses([a, b, clean]) == ["failed", "queued", "pending"]
+    bench.work(b)
+    assert bench.task(clean)["status"] == "queued"
+    bench.work(clean)
+    assert bench.task(clean)["status"] == "completed"
+
+
+def test_a_clean_up_task_is_skipped_neutrally_when_nothing_failed(bench: Bench) -> None:
+    a, clean, always, after = bench.submit(
+        {"key": "a"},
+        {"key": "clean", "depends_on": ["a"], "run_on": "failure"},
+        {"depends_on": ["a"], "run_on": "always"},
+        {"depends_on": ["clean"]},
+    )
+    bench.work(a)
+    assert bench.statuses([clean, always, after]) == ["skipped", "queued", "queued"]
+    assert last_error(bench, clean)["code"] == "not_needed"
+
+
+def test_a_clean_up_task_hands_the_failure_on(bench: Bench) -> None:
+    a, always, after, cleaner = bench.submit(
+        {"key": "a", "config": {"fail_times": 9}, "max_retries": 0},
+        {"key": "always", "depends_on": ["a"], "run_on": "always"},
+        {"depends_on": ["always"]},
+        {"depends_on": ["always"], "run_on": "failure"},
+    )
+    bench.work(a)
+    bench.work(always)
+    assert bench.statuses([always, after, cleaner]) == ["completed", "skipped", "queued"]
+
+
+def test_a_failure_that_does_not_matter_lets_dependents_go_on(bench: Bench) -> None:
+    a, b, clean = bench.submit(
+        {"key": "a", "config": {"fail_times": 9}, "max_retries": 0, "on_failure": "continue"},
+        {"depends_on": ["a"]},
+        {"depends_on": ["a"], "run_on": "failure"},
+    )
+    bench.work(a)
+    assert bench.statuses([a, b, clean]) == ["failed", "queued", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "run_on", "expected"),
+    [
+        ("completed", "success", "queued"),
+        ("completed", "failure", "skipped"),
+        ("completed", "always", "queued"),
+        ("failed", "failure", "queued"),
+        ("failed", "always", "queued"),
+    ],
+)
+def test_run_on_looks_at_what_has_ended_already(bench: Bench, upstream: str, run_on: str, expected: str) -> None:
+    done = in_state(bench, upstream)
+    (task_id,) = bench.submit({"depends_on": [str(done)], "run_on": run_on})
+    assert bench.task(task_id)["status"] == expected
+
+
+def test_a_task_of_a_batch_sees_the_results_of_what_it_depends_on(bench: Bench) -> None:
+    a, b, c, other = bench.submit(
+        {"key": "a", "config": {"message": {"n": 20}}},
+        {"key": "b", "depends_on": ["a"], "config": {"message": "{{ tasks.a.result.message.n + 1 }}"}},
+        {"depends_on": ["a", "b"], "config": {"message": "{{ tasks.a.status }} {{ tasks.b.result.message * 2 }}"}},
+        {"config": {"message": "{{ tasks.a.result }}"}, "max_retries": 0},
+    )
+    for task_id in (a, b, c, other):
+        bench.work(task_id)
+    assert bench.task(b)["result"] == {"message": 21}
+    assert bench.task(c)["result"] == {"message": "completed 42"}
+    assert last_error(bench, other)["code"] == "template_error"
+    assert "a" in last_error(bench, other)["message"]
+
+
+def test_a_clean_up_task_of_a_batch_sees_why(bench: Bench) -> None:
+    a, clean = bench.submit(
+        {"key": "a", "config": {"fail_times": 9}, "max_retries": 0},
+        {"depends_on": ["a"], "run_on": "failure", "config": {"message": "{{ tasks.a.error.code }}"}},
+    )
+    bench.work(a)
+    bench.work(clean)
+    assert bench.task(clean)["result"] == {"message": "echo_failed"}
