@@ -1,0 +1,88 @@
+"""What random runs have found: the smallest example of each."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from taskengine.domain.outcome import Succeeded
+from taskengine.domain.workflow import RetrySpec, RunSpec
+from taskengine.lifecycle import cancel, control_run, query_runs, retry_run, start_run
+from taskengine.lifecycle.claim import claim
+from taskengine.lifecycle.finish import finish
+from taskengine.lifecycle.run import Ended
+from tests.conftest import Bench
+
+GOOD: dict[str, Any] = {"name": "t", "type": "echo", "config": {"message": "hello"}}
+BAD: dict[str, Any] = {"name": "t", "type": "echo", "max_retries": 0, "config": {"fail_times": 1}}
+
+
+def start(bench: Bench, **spec: Any) -> UUID:
+    run_id: UUID = start_run.start(bench.engine, bench.caller, RunSpec.model_validate(spec))["id"]
+    return run_id
+
+
+def of_key(bench: Bench, key: str) -> UUID:
+    [row] = bench.sql("SELECT id FROM tasks WHERE key = :key", key=key)
+    found: UUID = row.id
+    return found
+
+
+def statuses(bench: Bench) -> dict[str, str]:
+    return {row.path: row.status for row in bench.sql("SELECT path, status FROM tasks")}
+
+
+def step(name: str, **more: Any) -> dict[str, Any]:
+    return {"id": name, "type": "task", "task": GOOD, **more}
+
+
+def test_a_clean_up_waits_for_its_group_when_what_it_cleans_up_after_was_skipped_before(bench: Bench) -> None:
+    after = [
+        GOOD | {"key": "a", "depends_on": ["bad.b"]},
+        GOOD | {"key": "c", "depends_on": ["a"], "run_on": "failure"},
+    ]
+    groups = [
+        {"id": "slow", "tasks": [GOOD | {"key": "s"}]},
+        {"id": "bad", "tasks": [BAD | {"key": "b"}]},
+        {"id": "late", "depends_on": ["slow"], "tasks": after},
+    ]
+    start(bench, task_groups=groups)
+    bench.work(of_key(bench, "b"))
+    assert statuses(bench)["late.a"] == "skipped"
+    assert statuses(bench)["late.c"] == "pending"
+    bench.work(of_key(bench, "s"))
+    assert statuses(bench)["late.c"] == "queued"
+
+
+def test_an_expansion_that_is_skipped_with_its_group_makes_no_children(bench: Bench) -> None:
+    expansion = {"expansion_config": {"type": "array", "array_mapping": {"x": [1, 2]}}}
+    after = [GOOD | {"key": "a", "depends_on": ["bad.b"]}, GOOD | expansion | {"key": "c", "depends_on": ["a"]}]
+    after[1]["run_on"] = "failure"
+    groups = [{"id": "bad", "tasks": [BAD | {"key": "b"}]}, {"id": "late", "depends_on": ["bad"], "tasks": after}]
+    start(bench, task_groups=groups)
+    bench.work(of_key(bench, "b"))
+    assert statuses(bench) == {
+        "bad": "failed", "bad.b": "failed", "late": "skipped", "late.a": "skipped", "late.c": "skipped",
+    }  # fmt: skip
+
+
+def test_a_step_waits_for_the_step_around_it_when_the_one_before_is_cancelled_by_hand(bench: Bench) -> None:
+    inside = [step("b"), step("c", run_on="always")]
+    start(bench, definition={"name": "x", "steps": [step("a"), {"id": "s", "type": "sequential", "steps": inside}]})
+    cancel.cancel(bench.engine, bench.caller, of_key(bench, "b"), None)
+    assert statuses(bench) == {"a": "queued", "s": "pending", "s.b": "cancelled", "s.c": "pending"}
+
+
+def test_a_branch_is_chosen_when_a_conditional_is_retried_that_was_cancelled_before_it_began(bench: Bench) -> None:
+    condition = {"field": "variables.yes", "operator": "equals", "value": True}
+    branches = {"then": [step("t")], "else": [step("e")]}
+    steps = [step("a"), {"id": "c", "type": "conditional", "condition": condition, **branches}]
+    run_id = start(bench, definition={"name": "x", "variables": {"yes": True}, "steps": steps})
+    [held] = claim(bench.engine, [(of_key(bench, "a"), 1)], "tester")[0]
+    control_run.pause(bench.engine, bench.caller, run_id)
+    finish(bench.engine, [Ended(held, Succeeded(None), result_json=b"null")])
+    control_run.cancel(bench.engine, bench.caller, run_id, None)
+    retry_run.retry(bench.engine, bench.caller, run_id, RetrySpec())
+    assert statuses(bench) == {"a": "completed", "c": "running", "c.t": "queued", "c.e": "skipped"}
+    bench.work(of_key(bench, "t"))
+    assert query_runs.run(bench.engine, bench.caller, run_id)["status"] == "completed"
