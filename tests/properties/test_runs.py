@@ -279,7 +279,7 @@ class Bench:
 
 
 def test_every_run_ends_and_its_record_stays_true(shared: Engine) -> None:
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(specs, happenings)
     def whatever_happens(spec: dict[str, Any], happened: list[tuple[str, int]]) -> None:
         bench = Bench(shared, spec)
