@@ -9,7 +9,7 @@ elsewhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, unquote_plus
@@ -86,19 +86,26 @@ def holds_mask(value: Any, *, below: bool = False) -> bool:
     return below and value == MASK
 
 
-def seal(value: Any, declared: frozenset[str], encrypt: Callable[[str], str], *, below: bool = False) -> Any:
+def seal(
+    value: Any,
+    declared: frozenset[str],
+    encrypt: Callable[[str], str],
+    *,
+    below: bool = False,
+    known: Collection[str] = (),
+) -> Any:
     """A copy in which every credential is ciphertext. ``declared`` are the type's own secret fields.
 
-    ``below``: the value stands below the name of a credential.
+    ``below``: the value stands below the name of a credential. ``known`` are texts that are credentials anywhere.
     """
     if isinstance(value, dict):
         return {
-            name: seal(item, declared, encrypt, below=below or name in declared or sensitive(name))
+            name: seal(item, declared, encrypt, below=below or name in declared or sensitive(name), known=known)
             for name, item in value.items()
         }
     if isinstance(value, list):
-        return [seal(item, declared, encrypt, below=below) for item in value]
-    if isinstance(value, str) and _is_credential(value, below):
+        return [seal(item, declared, encrypt, below=below, known=known) for item in value]
+    if isinstance(value, str) and (value in known or _is_credential(value, below)):
         return {_SEALED: encrypt(value)}
     return value
 

@@ -111,7 +111,9 @@ def _loop(engine: Engine, conn: Connection, row: Any, step: dict[str, Any], name
         if len(items) > step["max_iterations"]:
             message = f"for_each has {len(items)} items, and max_iterations allows {step['max_iterations']}"
             raise PermanentError("max_iterations", message, {"items": len(items)})
-        state["items"] = credentials.seal(items, declared_secrets(engine), engine.cipher.encrypt)
+        state["items"] = credentials.seal(
+            items, declared_secrets(engine), engine.cipher.encrypt, known=names.credentials
+        )
     _start(conn, row, state)
     return Came()
 

@@ -15,7 +15,7 @@ from taskengine.lifecycle.advance import advance
 from taskengine.lifecycle.begin import begin
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
-from taskengine.store import dead_letters, events, tasks, transitions
+from taskengine.store import dead_letters, events, runs, tasks, transitions
 
 
 def locked(conn: Connection, caller: Caller, task_id: UUID) -> Any:
@@ -58,7 +58,8 @@ def _trigger_step(engine: Engine, conn: Connection, caller: Caller, row: Any) ->
         raise Conflict(f"a {row.kind} step begins with its run; it cannot be triggered by hand")
     tasks.change(conn, row.id, {"triggered": True})
     events.note(conn, row.id, "task.triggered", {"by": caller.name})
-    came = begin(engine, conn, row, paused=False) if row.status == "deferred" else Came()
+    paused = row.id in runs.paused_among(conn, [row.id])
+    came = begin(engine, conn, row, paused=paused) if row.status == "deferred" else Came()
     if row.status == "pending":
         came.hits = transitions.standing(conn, [row.id])
     advance(engine, conn, [], came)
@@ -72,6 +73,8 @@ def retry(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
     """
     with engine.db.begin() as conn:
         row = locked(conn, caller, task_id)
+        if row.parent_id is not None and row.scope_id is None:
+            raise Conflict("the step that made this task was done again since; retry the task that it made then")
         if row.run_id is not None or row.scope_id is not None or row.kind != Kind.task:
             if TaskStatus(row.status) not in MOVES["retried"].sources:
                 raise refuse(MOVES["retried"], TaskStatus(row.status))

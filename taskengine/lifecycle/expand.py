@@ -30,11 +30,13 @@ FIRST_BATCH = 1_000
 BATCH = 2_000
 _READ = 2_000
 _LONGEST_NAME = 300
+_TELLING = 16
+"""So much of a credential shows that an identifier, which may be cut off, holds it."""
 
 
-def config_of(engine: Engine, row: Any) -> ExpansionConfig:
+def config_of(engine: Engine, row: Any, names: Names) -> ExpansionConfig:
     """An expansion's config, as it was checked when it was stored, with its credentials in clear."""
-    clear = credentials.unseal(row.expansion_config, engine.cipher.decrypt, lambda _: None)
+    clear = credentials.unseal(row.expansion_config, engine.cipher.decrypt, names.credentials.add)
     return ExpansionConfig.model_validate(clear)
 
 
@@ -67,22 +69,23 @@ def begin(engine: Engine, conn: Connection, row: Any, names: Names, paused: bool
 
     What the children are made from is kept in the state until all are made, since the context may change meanwhile.
     """
-    config = config_of(engine, row)
+    config = config_of(engine, row, names)
     values = values_of(config, names)
     total = total_of(config, values, names)
     source = made(config, values, names, 0)
     first = list(islice(source, FIRST_BATCH))
-    queues = _spawn(engine, conn, row, first, paused)
+    queues = _spawn(engine, conn, row, first, names, paused)
     state: dict[str, Any] = {"total": total, "made": len(first), "making": len(first) == FIRST_BATCH}
     if state["making"]:
-        state["values"] = credentials.seal(values, declared_secrets(engine), engine.cipher.encrypt)
+        declared = declared_secrets(engine)
+        state["values"] = credentials.seal(values, declared, engine.cipher.encrypt, known=names.credentials)
         engine.db.after_commit(lambda: dispatch.ring_expansion(engine, row.id))
     else:
         state["total"] = len(first)
     return state, queues
 
 
-def _spawn(engine: Engine, conn: Connection, row: Any, batch: list[Child], paused: bool) -> set[str]:
+def _spawn(engine: Engine, conn: Connection, row: Any, batch: list[Child], names: Names, paused: bool) -> set[str]:
     if not batch:
         return set()
     most = row.expansion_config.get("max_parallel")
@@ -90,20 +93,29 @@ def _spawn(engine: Engine, conn: Connection, row: Any, batch: list[Child], pause
     return transitions.spawn(
         conn,
         row.id,
-        [_child(engine, row, child, declared) for child in batch],
+        [_child(engine, row, child, names, declared) for child in batch],
         free=2**31 - 1 if most is None else most,
         paused=paused,
     )
 
 
-def _child(engine: Engine, row: Any, child: Child, declared: frozenset[str]) -> dict[str, Any]:
+def _child(engine: Engine, row: Any, child: Child, names: Names, declared: frozenset[str]) -> dict[str, Any]:
     bindings = (row.bindings or {}) | child.names | {"index": child.index, "item": child.item}
+    held: list[str] = []
+
+    def encrypt(text: str) -> str:
+        held.append(text[:_TELLING])
+        return engine.cipher.encrypt(text)
+
+    sealed = credentials.seal(bindings, declared, encrypt, known=names.credentials)
+    # Everybody sees the name of a child: where a credential would tell it apart, its number does.
+    identifier = str(child.index) if any(text in child.identifier for text in held) else child.identifier
     return {
         "id": new_id(),
         "sequence_num": child.index,
-        "name": f"{row.name} [{child.identifier}]"[:_LONGEST_NAME],
-        "path": child.identifier,
-        "bindings": credentials.seal(bindings, declared, engine.cipher.encrypt),
+        "name": f"{row.name} [{identifier}]"[:_LONGEST_NAME],
+        "path": identifier,
+        "bindings": sealed,
     }
 
 
@@ -113,6 +125,7 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
     Each batch is a transaction that notes how far it is: whoever goes on after a crash begins there.
     """
     source: Iterator[Child] | None = None
+    names: Names | None = None
     position = -1
     while True:
         with engine.db.begin() as conn:
@@ -120,8 +133,9 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
             if row is None or not (row.state or {}).get("making"):
                 return position >= 0
             state = dict(row.state)
-            if source is None or position != state["made"]:
-                source, position = _from(engine, row, state), state["made"]
+            if source is None or names is None or position != state["made"]:
+                names = Names(engine, row)
+                source, position = _from(engine, row, state, names), state["made"]
             try:
                 batch = list(islice(source, BATCH))
             except PermanentError as fault:
@@ -129,7 +143,7 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
                 steps.set_state(conn, row.id, state)
                 return True
             position += len(batch)
-            queues = _spawn(engine, conn, row, batch, row.run_paused)
+            queues = _spawn(engine, conn, row, batch, names, row.run_paused)
             state["made"] = position
             if len(batch) < BATCH:
                 state = {"total": position, "made": position, "making": False}
@@ -137,9 +151,9 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
             dispatch.after_commit(engine, queues)
 
 
-def _from(engine: Engine, row: Any, state: dict[str, Any]) -> Iterator[Child]:
-    values = credentials.unseal(state["values"], engine.cipher.decrypt, lambda _: None)
-    return made(config_of(engine, row), values, Names(engine, row), state["made"])
+def _from(engine: Engine, row: Any, state: dict[str, Any], names: Names) -> Iterator[Child]:
+    values = credentials.unseal(state["values"], engine.cipher.decrypt, names.credentials.add)
+    return made(config_of(engine, row, names), values, names, state["made"])
 
 
 def collected(engine: Engine, conn: Connection, row: Any) -> Any:
@@ -147,7 +161,8 @@ def collected(engine: Engine, conn: Connection, row: Any) -> Any:
 
     One that is too large to be stored says where the children's own results are read, page by page.
     """
-    collector = Collector(config_of(engine, row), Names(engine, row).all)
+    names = Names(engine, row)
+    collector = Collector(config_of(engine, row, names), names.all)
     after, size = -1, 0
     while batch := steps.children(conn, row.id, after, _READ):
         for child in batch:

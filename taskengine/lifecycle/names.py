@@ -45,12 +45,13 @@ class Lookup(Mapping[str, Any]):
 class Names:
     """The names that one row sees. ``row`` has id (of a claimed one task_id), run_id, path, bindings, input.
 
-    ``seen`` hears every credential that is among the values, so that it can be redacted.
+    ``seen`` hears every credential that is among the values, so that it can be redacted; ``credentials`` keeps them.
     """
 
     def __init__(self, engine: Engine, row: Any, seen: Callable[[str], None] = lambda _: None) -> None:
         self._engine = engine
         self._seen = seen
+        self.credentials: set[str] = set()
         self._task_id: UUID = row.task_id if hasattr(row, "task_id") else row.id
         self._run_id: UUID | None = row.run_id
         self._prefixes = _prefixes(row.path)
@@ -70,7 +71,11 @@ class Names:
         return {"id": str(self._run_id), "name": self._run.name}.get(name, MISSING)
 
     def _clear(self, value: Any) -> Any:
-        return credentials.unseal(value, self._engine.cipher.decrypt, self._seen)
+        return credentials.unseal(value, self._engine.cipher.decrypt, self._note)
+
+    def _note(self, credential: str) -> None:
+        self.credentials.add(credential)
+        self._seen(credential)
 
     @property
     def _run(self) -> Any:

@@ -15,7 +15,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +26,7 @@ from sqlalchemy import Connection
 
 from config.settings import QUEUES
 from taskengine.broker.publish import BrokerDown
-from taskengine.domain.errors import ErrorInfo
+from taskengine.domain.errors import ErrorInfo, Unavailable
 from taskengine.domain.states import Kind
 from taskengine.lifecycle import conclude, dispatch, expand, overdue, tell
 from taskengine.lifecycle.advance import advance, advance_scopes
@@ -48,18 +50,49 @@ def tick(engine: Engine, holder: str) -> bool:
     with engine.db.autocommit() as conn:
         if not queues.take_turn(conn, "tick", holder, engine.settings.tick_seconds / 2):
             return False
-    release_due(engine)
-    cancel_expired(engine)
-    end_overdue(engine)
-    give_up_lost(engine)
-    watch_conditions(engine)
-    make_expansions(engine)
-    look_at_left_behind(engine)
-    ring_again(engine)
-    dispatch_lines(engine)
-    send_canaries(engine, holder)
-    clean(engine, holder)
+    with _going_on():
+        release_due(engine)
+    with _going_on():
+        cancel_expired(engine)
+    with _going_on():
+        end_overdue(engine)
+    with _going_on():
+        give_up_lost(engine)
+    with _going_on():
+        watch_conditions(engine)
+    with _going_on():
+        make_expansions(engine)
+    with _going_on():
+        look_at_left_behind(engine)
+    with _going_on():
+        ring_again(engine)
+    with _going_on():
+        dispatch_lines(engine)
+    with _going_on():
+        send_canaries(engine, holder)
+    with _going_on():
+        clean(engine, holder)
     return True
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """Go on with the next step whatever one of them meets, except that the record is away."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("tick_step_failed")
+
+
+def _each(ids: Sequence[UUID], duty: Callable[[UUID], object]) -> int:
+    """Do something for each of several rows; one that is at fault keeps no other from its turn."""
+    done = 0
+    for row_id in ids:
+        with _going_on():
+            done += bool(duty(row_id))
+    return done
 
 
 def release_due(engine: Engine) -> int:
@@ -89,8 +122,10 @@ def _release(engine: Engine, conn: Connection, due: Sequence[Any]) -> None:
         came.queues |= {row.queue for row in transitions.move(conn, "queued", ready)}
     for row in steps.load(conn, by_kind.get(Kind.wait, [])):
         came.add(over(conn, row))
-    for row in steps.load(conn, by_kind.get(Kind.expansion, [])):
-        came.add(begin(engine, conn, row, paused=False))
+    expansions = by_kind.get(Kind.expansion, [])
+    paused = runs.paused_among(conn, expansions) if expansions else set()
+    for row in steps.load(conn, expansions):
+        came.add(begin(engine, conn, row, paused=row.id in paused))
     advance(engine, conn, [], came)
 
 
@@ -138,14 +173,14 @@ def watch_conditions(engine: Engine) -> int:
     """5. End waits whose condition holds by now."""
     with engine.db.autocommit() as conn:
         watching = steps.watching(conn, None, _BATCH)
-    return sum(conclude.look_at_wait(engine, wait_id) for wait_id in watching)
+    return _each(watching, partial(conclude.look_at_wait, engine))
 
 
 def make_expansions(engine: Engine) -> int:
     """6. Make the children that an interrupted maker left."""
     with engine.db.autocommit() as conn:
         unmade = steps.unmade(conn, _BATCH)
-    return sum(make_children(engine, expansion_id) for expansion_id in unmade)
+    return _each(unmade, partial(make_children, engine))
 
 
 def make_children(engine: Engine, expansion_id: UUID) -> bool:
@@ -161,9 +196,7 @@ def look_at_left_behind(engine: Engine) -> int:
     """7. Look at steps and runs in which nothing is under way: whoever should have looked was interrupted."""
     with engine.db.autocommit() as conn:
         left = steps.left_behind(conn, engine.settings.relay_seconds, _BATCH)
-    for scope in left:
-        advance_scopes(engine, [scope])
-    return len(left)
+    return _each(left, lambda scope: advance_scopes(engine, [scope]))
 
 
 def ring_again(engine: Engine) -> int:
