@@ -14,9 +14,9 @@ from taskengine.domain.errors import Invalid
 from taskengine.domain.outcome import Outcome, Succeeded
 from taskengine.domain.task import TaskFilter
 from taskengine.handlers.base import Context
-from taskengine.lifecycle import control, expand, query, recover, secrets
+from taskengine.lifecycle import control, expand, query, recover, review, secrets
 from tests.conftest import Bench
-from tests.integration.lifecycle.conftest import PAGE, Probe, ProbeConfig, last_error
+from tests.integration.lifecycle.conftest import LATER, PAGE, Probe, ProbeConfig, last_error
 from tests.integration.lifecycle.runs import (
     children,
     code,
@@ -25,6 +25,7 @@ from tests.integration.lifecycle.runs import (
     failing,
     flaky,
     go,
+    pass_time,
     register,
     rows,
     shown,
@@ -505,6 +506,27 @@ def test_an_expansion_in_a_round_of_a_loop_sees_its_item(bench: Bench) -> None:
     assert given_ == [["0-1", "0-2"], ["1-3"]]
 
 
+@pytest.mark.parametrize("waits", ["manual", "scheduled", "review"])
+def test_an_expansion_waits_for_a_person_or_a_time_like_any_task(bench: Bench, waits: str) -> None:
+    more: dict[str, Any] = {
+        "manual": {"execution_type": "manual"},
+        "scheduled": {"scheduled_for": LATER},
+        "review": {"requires_human_review": True},
+    }[waits]
+    parent = one(bench, "{{ n }}", {"type": "array", "array_mapping": {"n": [1, 2]}}, **more)
+    assert bench.task(parent)["status"] == ("deferred" if waits == "scheduled" else "pending")
+    assert children(bench, parent) == []
+    if waits == "manual":
+        control.execute(bench.engine, bench.caller, parent)
+    elif waits == "review":
+        review.approve(bench.engine, bench.caller, parent, None)
+    else:
+        pass_time(bench)
+    drain(bench)
+    assert bench.task(parent)["status"] == "completed"
+    assert given(bench, parent) == [1, 2]
+
+
 # Secrets
 
 
@@ -554,6 +576,15 @@ def test_secrets_in_items_stay_masked(bench: Bench, probe: Probe) -> None:
         bench.sql("SELECT row_to_json(l)::text FROM execution_logs l")
     )
     assert not any(value in record for value in ("four-digits", "five-digits", "in-the-config", "open-sesame"))
+
+
+def test_a_list_of_secrets_stays_masked_in_items_and_names_of_children(bench: Bench) -> None:
+    config = {"type": "array", "array_mapping": {"token": "tokens"}}
+    parent = one(bench, "{{ token | length }}", config, input={"tokens": ["hidden-one", "hidden-three"]})
+    assert given(bench, parent) == [10, 12]
+    record = str(bench.sql("SELECT row_to_json(t)::text FROM tasks t"))
+    assert "hidden" not in record
+    assert [entry["item"] for entry in bench.task(parent)["result"]] == ["***", "***"]
 
 
 def test_secrets_in_items_of_loops_and_variables_of_sub_runs_stay_masked(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from taskengine.lifecycle.explain import explain
 from taskengine.lifecycle.finish import finish
 from taskengine.lifecycle.run import Ended, run
 from tests.conftest import Bench
-from tests.integration.lifecycle.conftest import take
+from tests.integration.lifecycle.conftest import LATER, take
 from tests.integration.lifecycle.runs import (
     children,
     drain,
@@ -191,6 +191,18 @@ def test_an_expansion_that_begins_during_a_pause_starts_no_child(bench: Bench) -
     assert shown(bench, run_id)["status"] == "completed"
 
 
+def test_an_expansion_whose_time_comes_during_a_pause_waits_for_the_resume(bench: Bench) -> None:
+    expansion = {"expansion_config": {"type": "array", "array_mapping": {"n": [1, 2]}}, "scheduled_for": LATER}
+    run_id = start(bench, [{"id": "x", "type": "task", "task": echo("{{ n }}") | expansion}])
+    assert statuses(bench, run_id) == {"x": "deferred"}
+    pause(bench, run_id)
+    pass_time(bench)
+    assert drain(bench) == []
+    resume(bench, run_id)
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "completed"
+
+
 def test_pausing_a_run_pauses_the_runs_below_it(bench: Bench) -> None:
     register(bench, "inner", [task("x"), task("y")])
     run_id = start(bench, [{"id": "s", "type": "workflow", "workflow": "inner"}])
@@ -281,6 +293,15 @@ def test_a_paused_run_can_be_cancelled(bench: Bench) -> None:
     pause(bench, run_id)
     assert cancel_run(bench, run_id)["status"] == "cancelled"
     assert set(statuses(bench, run_id).values()) == {"cancelled"}
+
+
+def test_a_paused_run_is_cancelled_with_the_paused_runs_below_it(bench: Bench) -> None:
+    register(bench, "inner", [task("x"), task("y")])
+    run_id = start(bench, [{"id": "s", "type": "workflow", "workflow": "inner"}])
+    pause(bench, run_id)
+    cancel_run(bench, run_id)
+    assert [shown(bench, one)["status"] for one in (run_id, sub_run(bench, run_id, "s"))] == ["cancelled"] * 2
+    assert bench.sql("SELECT FROM tasks WHERE completed_at IS NULL") == []
 
 
 def test_cancelling_stops_an_expansion_that_is_still_being_made(bench: Bench) -> None:

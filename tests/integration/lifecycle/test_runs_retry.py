@@ -189,14 +189,14 @@ def test_a_result_may_be_supplied_in_place_of_one_that_stands(bench: Bench) -> N
 def test_a_result_may_be_supplied_for_a_step_of_any_kind(bench: Bench, kind: str) -> None:
     register(bench, "inner", [failing("inside")])
     config = {"type": "array", "array_mapping": {"n": [1, 2]}}
-    step: dict[str, Any] = {
+    steps: dict[str, dict[str, Any]] = {
         "parallel": {"type": "parallel", "steps": [failing("x"), task("y")]},
         "loop": {"type": "loop", "for_each": [1, 2], "steps": [failing("x")]},
         "wait": {"type": "wait", "signal": "go", "timeout_seconds": 60},
         "expansion": {"type": "task", "task": FAILING | {"expansion_config": config}},
         "workflow": {"type": "workflow", "workflow": "inner"},
-    }[kind]
-    run_id = start(bench, [{"id": "s"} | step, task("after", "{{ tasks.s.result.given }}")])
+    }
+    run_id = start(bench, [{"id": "s"} | steps[kind], task("after", "{{ tasks.s.result.given }}")])
     drain(bench)
     pass_time(bench)
     assert shown(bench, run_id)["status"] == "failed"

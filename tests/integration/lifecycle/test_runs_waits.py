@@ -8,7 +8,7 @@ import pytest
 
 from taskengine.domain.errors import Conflict, Forbidden, Invalid
 from taskengine.domain.workflow import RunSpec
-from taskengine.lifecycle import control_run, recover, review, start_run
+from taskengine.lifecycle import cancel, control_run, recover, review, start_run
 from tests.conftest import Bench
 from tests.integration.lifecycle.runs import (
     code,
@@ -354,3 +354,13 @@ def test_a_run_keeps_the_version_that_it_started_with(bench: Bench) -> None:
     retry(bench, run["id"], **{"from": "l"})
     drain(bench)
     assert shown(bench, run["id"])["results"]["l"]["results"][0]["x"]["message"] == "old 1"
+
+
+def test_cancelling_a_workflow_step_cancels_its_run(bench: Bench) -> None:
+    register(bench, "inner", [task("x"), {"id": "w", "type": "wait", "signal": "go"}])
+    run_id = start(bench, [{"id": "s", "type": "workflow", "workflow": "inner"}, task("after")])
+    drain(bench)
+    cancel.cancel(bench.engine, bench.caller, task_id(bench, run_id, "s"), "not this one")
+    assert shown(bench, sub_run(bench, run_id, "s"))["status"] == "cancelled"
+    assert statuses(bench, run_id) == {"s": "cancelled", "after": "skipped"}
+    assert shown(bench, run_id)["status"] == "failed"
