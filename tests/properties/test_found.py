@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import pytest
+
+from taskengine.domain.errors import Conflict
 from taskengine.domain.outcome import Succeeded
 from taskengine.domain.workflow import RetrySpec, RunSpec
-from taskengine.lifecycle import cancel, control_run, query_runs, retry_run, start_run
+from taskengine.lifecycle import cancel, control, control_run, query_runs, retry_run, start_run
 from taskengine.lifecycle.claim import claim
 from taskengine.lifecycle.finish import finish
 from taskengine.lifecycle.run import Ended
@@ -86,3 +89,15 @@ def test_a_branch_is_chosen_when_a_conditional_is_retried_that_was_cancelled_bef
     assert statuses(bench) == {"a": "completed", "c": "running", "c.t": "queued", "c.e": "skipped"}
     bench.work(of_key(bench, "t"))
     assert query_runs.run(bench.engine, bench.caller, run_id)["status"] == "completed"
+
+
+def test_what_a_loop_made_before_it_was_done_again_cannot_be_retried(bench: Bench) -> None:
+    body = {"id": "a", "type": "task", "task": BAD}
+    run_id = start(
+        bench, definition={"name": "x", "steps": [{"id": "l", "type": "loop", "for_each": [1], "steps": [body]}]}
+    )
+    before = of_key(bench, "a")
+    bench.work(before)
+    retry_run.retry(bench.engine, bench.caller, run_id, RetrySpec.model_validate({"from": "l"}))
+    with pytest.raises(Conflict, match="done again since"):
+        control.retry(bench.engine, bench.caller, before)
