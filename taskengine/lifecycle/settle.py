@@ -87,7 +87,9 @@ def _container(conn: Connection, row: Any, step: dict[str, Any], state: dict[str
         failed=tally.failed,
         max_parallel=config.get("max_parallel") or step.get("max_parallel"),
         tolerated=int(total * config.get("tolerated_failure_percentage", 0) / 100),
-        fail_fast=config.get("fail_fast", False),
+        # What share has failed cannot be told while it is not known of how many.
+        fail_fast=config.get("fail_fast", False)
+        and (state.get("total") is not None or not config.get("tolerated_failure_percentage")),
         broken="error" in state,
         making=state.get("making", False),
         begun=state.get("begun", 0),
