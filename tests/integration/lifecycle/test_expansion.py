@@ -508,12 +508,12 @@ def test_an_expansion_in_a_round_of_a_loop_sees_its_item(bench: Bench) -> None:
 
 @pytest.mark.parametrize("waits", ["manual", "scheduled", "review"])
 def test_an_expansion_waits_for_a_person_or_a_time_like_any_task(bench: Bench, waits: str) -> None:
-    more: dict[str, Any] = {
+    fields: dict[str, dict[str, Any]] = {
         "manual": {"execution_type": "manual"},
         "scheduled": {"scheduled_for": LATER},
         "review": {"requires_human_review": True},
-    }[waits]
-    parent = one(bench, "{{ n }}", {"type": "array", "array_mapping": {"n": [1, 2]}}, **more)
+    }
+    parent = one(bench, "{{ n }}", {"type": "array", "array_mapping": {"n": [1, 2]}}, **fields[waits])
     assert bench.task(parent)["status"] == ("deferred" if waits == "scheduled" else "pending")
     assert children(bench, parent) == []
     if waits == "manual":
@@ -671,6 +671,30 @@ def test_a_fault_that_shows_late_fails_the_expansion_after_what_was_made(bench: 
     drain(bench)
     assert (bench.task(parent)["status"], last_error(bench, parent)["code"]) == ("failed", "invalid_child")
     assert {row.status for row in children(bench, parent)} == {"completed"}
+
+
+def test_a_tolerated_share_is_of_all_children_even_while_they_are_made(bench: Bench) -> None:
+    config = {
+        "type": "custom",
+        "transform_rules": {"combine": ["n"]},
+        "conditions": {"field": "n", "operator": "greater_or_equal", "value": 0},
+        "fail_fast": True,
+        "tolerated_failure_percentage": 50,
+        "output_format": "merge",
+    }
+    (parent,) = bench.submit(
+        {
+            "config": {"message": "{{ n }}", "fail_times": "{{ 1 if n == 0 else 0 }}"},
+            "max_retries": 0,
+            "input": {"data": {"n": list(range(1100))}},
+            "expansion_config": config,
+        }
+    )
+    bench.work(children(bench, parent)[0].id)
+    assert bench.task(parent)["status"] == "running"
+    drain(bench)
+    assert bench.task(parent)["status"] == "completed"
+    assert bench.task(parent)["result"]["summary"] == {"total": 1100, "completed": 1099, "failed": 1}
 
 
 def test_steps_after_an_expansion_follow_its_end(bench: Bench) -> None:
