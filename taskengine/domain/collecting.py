@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from taskengine.domain import templates
 from taskengine.domain.cleaning import clean_json
@@ -31,19 +31,6 @@ class ChildEnd:
     error: dict[str, Any] | None
     started_at: datetime | None
     completed_at: datetime | None
-
-
-def verdict(
-    config: ExpansionConfig,
-    total: int,
-    completed: int,  # noqa: ARG001 - callers hand over all counts; children that never ran count neither way
-    failed: int,
-) -> Literal["completed", "failed"]:
-    """What becomes of the expansion: failed once more than the tolerated share of all children has failed.
-
-    ``failed`` counts the cancelled too. True at any time: what has failed too often does not recover.
-    """
-    return "failed" if failed * 100 > config.tolerated_failure_percentage * total else "completed"
 
 
 class Collector:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from taskengine.domain.states import Kind, TaskStatus
 
+_ANY = 10**9
 _OPEN = frozenset({TaskStatus.pending, TaskStatus.paused})
 
 
@@ -101,6 +102,11 @@ class Container:
     def lost(self) -> bool:
         """More has failed than may."""
         return self.broken or self.failed > self.tolerated
+
+
+def tolerated(percentage: float, total: int | None) -> int:
+    """How many of so many rows may fail; while their number is not known, any, unless none may at all."""
+    return int(total * percentage / 100) if total is not None else _ANY if percentage else 0
 
 
 class Order(StrEnum):

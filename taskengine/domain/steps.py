@@ -158,7 +158,12 @@ class LoopStep(StepBase):
         description="A dotted path, one whole template, or a list. In the steps each is `item`, its number `index`.",
     )
     steps: list[Step] = Field(min_length=1)
-    max_iterations: int = Field(100, ge=1, le=MAX_ITERATIONS, description="More rounds than these fail the loop.")
+    max_iterations: int = Field(
+        100,
+        ge=1,
+        le=MAX_ITERATIONS,
+        description="Bounds the loop, whatever its condition says; a longer `for_each` fails.",
+    )
     max_parallel: int = Field(1, ge=1, le=MAX_ITERATIONS, description="Rounds at once; for `for_each` only.")
     timeout_seconds: Seconds | None = None
 

@@ -56,13 +56,17 @@ def advance(
     work.leave({row.id for row in ended}, carry)
 
 
-def advance_scopes(engine: Engine, scopes: Iterable[UUID]) -> None:
-    """Look at steps and runs by themselves, in a transaction of its own: what ended in them did so without a look."""
+def advance_scopes(engine: Engine, scopes: Iterable[UUID]) -> bool:
+    """Look at steps and runs by themselves, in a transaction of its own: what ended in them did so without a look.
+
+    True if something came of it.
+    """
     with engine.db.begin() as conn:
         work = _Work(engine, conn)
         work.scopes |= set(scopes)
         work.go(Came())
         work.leave(set())
+        return work.did
 
 
 def look_after_commit(engine: Engine, scopes: Iterable[UUID]) -> None:
@@ -214,11 +218,16 @@ class _Work:
             if row.status == "running" and row.kind not in {Kind.wait, Kind.workflow}:
                 came.add(settle.look(self._engine, self._conn, row))
         for run_id in sorted(runs):
-            closed, found = settle.close_run(self._conn, run_id)
+            closed, found = settle.close_run(self._engine, self._conn, run_id)
             came.add(found)
             if closed is not None:
                 tell.run_ended(self._engine, run_id)
         return came
+
+    @property
+    def did(self) -> bool:
+        """Whether anything moved."""
+        return bool(self._ended or self._queued or self._rung or self._let_go)
 
     def leave(self, told: set[UUID], carry: Carry | None = None) -> None:
         """Hand over what waits for the commit. ``told``: rows whose end is told by the caller."""

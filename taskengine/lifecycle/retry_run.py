@@ -31,8 +31,8 @@ def retry(engine: Engine, caller: Caller, run_id: UUID, spec: RetrySpec) -> dict
     with engine.db.begin() as conn:
         row = locked(conn, caller, run_id)
         nodes = store.nodes(conn, run_id)
-        roots = [_named(nodes, spec.from_).id] if spec.from_ is not None else failed_leaves(conn, nodes)
-        outputs = {_named(nodes, key).id: result for key, result in spec.outputs.items()}
+        roots = [_named(nodes, spec.from_, "from").id] if spec.from_ is not None else failed_leaves(conn, nodes)
+        outputs = {_named(nodes, key, "outputs", key).id: result for key, result in spec.outputs.items()}
         roots = roots if spec.from_ is not None else [*roots, *outputs]
         rows, edges = redo.load(conn, run_id, roots)
         what = redo.plan(conn, rows, edges, roots)
@@ -49,12 +49,12 @@ def retry(engine: Engine, caller: Caller, run_id: UUID, spec: RetrySpec) -> dict
     return query_runs.run(engine, caller, run_id)
 
 
-def _named(nodes: list[Any], key: str) -> Any:
+def _named(nodes: list[Any], key: str, *loc: str) -> Any:
     """The row of a key, or of a path where a key stands for several; the newest of a loop's rounds."""
     found = [row for row in nodes if row.path == key] or [row for row in nodes if row.key == key]
     if not found:
         text = f"there is no step {key!r} in this run"
-        raise Invalid(text, [FieldError(("from",), text, "unknown_step")])
+        raise Invalid(text, [FieldError(loc, text, "unknown_step")])
     return found[-1]
 
 
@@ -87,7 +87,7 @@ def _override(
     engine: Engine, conn: Connection, caller: Caller, nodes: list[Any], what: redoing.Again, spec: RetrySpec
 ) -> None:
     for key, config in spec.overrides.items():
-        node = _named(nodes, key)
+        node = _named(nodes, key, "overrides", key)
         if node.id not in what.reset and not (node.kind == Kind.expansion and node.id in what.reopened):
             text = f"{key} is not done again, so its config cannot change; it is {node.status}"
             raise Invalid(text, [FieldError(("overrides", key), text, "not_retried")])

@@ -23,6 +23,9 @@ from taskengine.lifecycle.plant import Ground, plant
 from taskengine.lifecycle.stop import stop_rows
 from taskengine.store import runs, steps, transitions
 
+_AT_ONCE = 10_000
+"""So many gated rows are let go at once where nothing bounds them."""
+
 
 def look(engine: Engine, conn: Connection, row: Any) -> Came:
     """Do what is next for a step that runs. ``row`` has all columns, and is locked."""
@@ -77,16 +80,17 @@ def _stopped(conn: Connection, row: Any) -> Came:
 
 
 def _container(conn: Connection, row: Any, step: dict[str, Any], state: dict[str, Any]) -> planner.Container:
-    tally = steps.tally(conn, row.id)
     config = row.expansion_config or {}
-    total = state.get("total") or 0
+    max_parallel = config.get("max_parallel") or step.get("max_parallel")
+    tolerated = planner.tolerated(config.get("tolerated_failure_percentage", 0), state.get("total", 0))
+    tally = steps.tally(conn, row.id, max_parallel or _AT_ONCE, tolerated)
     return planner.Container(
         kind=Kind(row.kind),
         open=tally.open,
         gated=tally.gated,
         failed=tally.failed,
-        max_parallel=config.get("max_parallel") or step.get("max_parallel"),
-        tolerated=int(total * config.get("tolerated_failure_percentage", 0) / 100),
+        max_parallel=max_parallel,
+        tolerated=tolerated,
         # What share has failed cannot be told while it is not known of how many.
         fail_fast=config.get("fail_fast", False)
         and (state.get("total") is not None or not config.get("tolerated_failure_percentage")),
@@ -176,7 +180,7 @@ def _reason(row: Any) -> str:
     return f" ({row.last_error['message']})" if row.last_error else ""
 
 
-def close_run(conn: Connection, run_id: UUID) -> tuple[Any | None, Came]:
+def close_run(engine: Engine, conn: Connection, run_id: UUID) -> tuple[Any | None, Came]:
     """End a run in which nothing is open; returns it if it ended now, and the step of another run that it ends."""
     run = runs.lock(conn, None, run_id)
     if run is None or run.completed_at is not None or steps.is_open(conn, run_id):
@@ -190,16 +194,17 @@ def close_run(conn: Connection, run_id: UUID) -> tuple[Any | None, Came]:
     else:
         moved = transitions.move_run(conn, "completed", run_id)
     [ended] = moved
-    return ended, _tell_parent(conn, ended) if ended.parent_task_id is not None else Came()
+    return ended, _tell_parent(engine, conn, ended) if ended.parent_task_id is not None else Came()
 
 
-def _tell_parent(conn: Connection, run: Any) -> Came:
+def _tell_parent(engine: Engine, conn: Connection, run: Any) -> Came:
     row = next(iter(steps.load(conn, [run.parent_task_id])), None)
     if row is None or row.status != "running":
         return Came()
     if row.cancel_requested_at is not None:
         return Came(ended=transitions.move(conn, "stopped", [row.id], reason=row.cancel_reason))
-    results = {"run_id": str(run.id), "status": run.status, "results": steps.results(conn, run.id)}
+    gave = _bounded(engine, row, steps.results(conn, run.id))
+    results = {"run_id": str(run.id), "status": run.status, "results": gave}
     if run.status == "completed":
         return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": results}]))
     error = (row.state or {}).get("error") or _of_sub_run(run)
