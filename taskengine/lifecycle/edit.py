@@ -119,6 +119,6 @@ def delete(engine: Engine, caller: Caller, task_id: UUID) -> None:
             raise Conflict(f"the task is a part of {row.parent_id}, which has not ended")
         if tasks.open_dependents(conn, [task_id]):
             raise Conflict("other tasks wait for this one; cancel or delete those first")
-        inside = [item.id for item in steps.below(conn, [task_id], ended=True)] if row.kind != Kind.task else []
+        inside = steps.inside(conn, task_id) if row.kind != Kind.task else []
         files = tasks.remove(conn, [task_id, *inside])
         engine.db.after_commit(lambda: engine.files.remove(files))

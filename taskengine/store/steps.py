@@ -21,10 +21,11 @@ def load(conn: Connection, ids: Sequence[UUID]) -> Rows:
 _SCOPES = text(
     """
     SELECT s.id, t.kind, t.status, coalesce((t.expansion_config ->> 'fail_fast')::boolean, false) AS fail_fast,
+        -- From the end: rows end in their order, and the index keeps the places of ended ones until a vacuum.
         (SELECT c.id FROM tasks c WHERE c.scope_id = s.id AND c.completed_at IS NULL
-            ORDER BY c.gated LIMIT 1) IS NOT NULL AS open,
+            ORDER BY c.gated DESC, c.sequence_num DESC LIMIT 1) IS NOT NULL AS open,
         (SELECT c.id FROM tasks c WHERE c.scope_id = s.id AND c.gated AND c.completed_at IS NULL
-            ORDER BY c.sequence_num LIMIT 1) IS NOT NULL AS gated
+            ORDER BY c.sequence_num DESC LIMIT 1) IS NOT NULL AS gated
     FROM unnest(CAST(:ids AS uuid[])) AS s(id) LEFT JOIN tasks t ON t.id = s.id
     """
 )
@@ -38,7 +39,9 @@ def scopes(conn: Connection, ids: Sequence[UUID]) -> Rows:
     return list(conn.execute(_SCOPES, {"ids": list(ids)}))
 
 
-_IS_OPEN = text("SELECT FROM tasks WHERE scope_id = :id AND completed_at IS NULL ORDER BY gated LIMIT 1")
+_IS_OPEN = text(
+    "SELECT FROM tasks WHERE scope_id = :id AND completed_at IS NULL ORDER BY gated DESC, sequence_num DESC LIMIT 1"
+)
 
 
 def is_open(conn: Connection, scope: UUID) -> bool:
@@ -49,18 +52,23 @@ def is_open(conn: Connection, scope: UUID) -> bool:
 _TALLY = text(
     """
     SELECT
-        (SELECT count(*) FROM tasks WHERE scope_id = :id AND NOT gated AND completed_at IS NULL) AS open,
+        (SELECT count(*) FROM (SELECT FROM tasks WHERE scope_id = :id AND NOT gated AND completed_at IS NULL
+            ORDER BY sequence_num DESC LIMIT :most) AS counted) AS open,
         (SELECT count(*) FROM (SELECT FROM tasks WHERE scope_id = :id AND gated AND completed_at IS NULL
-            LIMIT 10000) AS counted) AS gated,
-        (SELECT count(*) FROM tasks WHERE scope_id = :id AND status IN ('failed', 'cancelled')
-            AND on_failure = 'fail') AS failed
+            ORDER BY sequence_num DESC LIMIT :most) AS counted) AS gated,
+        (SELECT count(*) FROM (SELECT FROM tasks WHERE scope_id = :id AND status IN ('failed', 'cancelled')
+            AND on_failure = 'fail' LIMIT :tolerated + 1) AS counted) AS failed
     """
 )
 
 
-def tally(conn: Connection, scope: UUID) -> Any:
-    """How many rows of a scope are open (let go), gated (at most 10,000 are counted), and failed so that it counts."""
-    return conn.execute(_TALLY, {"id": scope}).one()
+def tally(conn: Connection, scope: UUID, most: int = 1, tolerated: int = 0) -> Any:
+    """How many rows of a scope are open (let go), gated, and failed so that it counts.
+
+    No more are counted than matter, of a scope of any size: ``most`` open and gated ones, and one failed more than
+    ``tolerated``.
+    """
+    return conn.execute(_TALLY, {"id": scope, "most": most, "tolerated": tolerated}).one()
 
 
 _CHILDREN = text(
@@ -103,18 +111,37 @@ def other_branch(conn: Connection, parent: UUID, branch: str) -> list[UUID]:
 _BELOW = text(
     """
     WITH RECURSIVE below AS (
-        SELECT id FROM tasks WHERE scope_id = ANY(CAST(:ids AS uuid[]))
-        UNION ALL SELECT t.id FROM tasks t JOIN below ON t.scope_id = below.id
+        SELECT id, kind, status, scope_id FROM tasks
+        WHERE scope_id = ANY(CAST(:ids AS uuid[])) AND completed_at IS NULL
+        UNION ALL SELECT t.id, t.kind, t.status, t.scope_id FROM below b
+            JOIN tasks t ON t.scope_id = b.id AND t.completed_at IS NULL WHERE b.kind <> 'task'
     )
-    SELECT t.id, t.kind, t.status, t.scope_id FROM tasks t JOIN below USING (id)
-    WHERE :ended OR t.completed_at IS NULL ORDER BY t.id
+    SELECT * FROM below ORDER BY id
+    """
+)
+_INSIDE = text(
+    """
+    WITH RECURSIVE inside AS (
+        SELECT id, kind FROM tasks WHERE parent_id = :id AND scope_id = :id
+        UNION ALL SELECT t.id, t.kind FROM inside i
+            JOIN tasks t ON t.parent_id = i.id AND t.scope_id = i.id WHERE i.kind <> 'task'
+    )
+    SELECT id FROM inside ORDER BY id
     """
 )
 
 
-def below(conn: Connection, ids: Sequence[UUID], *, ended: bool = False) -> Rows:
-    """(id, kind, status, scope_id) of all rows inside steps, or inside a run, at any depth; the open ones, or all."""
-    return list(conn.execute(_BELOW, {"ids": list(ids), "ended": ended}))
+def below(conn: Connection, ids: Sequence[UUID]) -> Rows:
+    """(id, kind, status, scope_id) of all open rows inside steps, or inside a run, at any depth.
+
+    What is open is in something open, or directly in ``ids``. Uses tasks_open_idx.
+    """
+    return list(conn.execute(_BELOW, {"ids": list(ids)}))
+
+
+def inside(conn: Connection, step_id: UUID) -> list[UUID]:
+    """All rows inside a step at any depth, ended ones too. Uses tasks_children_idx."""
+    return [row.id for row in conn.execute(_INSIDE, {"id": step_id})]
 
 
 _SUB_RUNS = text(
@@ -145,8 +172,10 @@ def latest(conn: Connection, run_id: UUID, key: str, prefix: str) -> Any | None:
 
 _RESULTS = text(
     """
-    SELECT key, result, status FROM tasks
-    WHERE scope_id = :scope AND key IS NOT NULL AND status = 'completed' ORDER BY id
+    SELECT key, result, id FROM tasks
+    WHERE parent_id = :scope AND scope_id = :scope AND key IS NOT NULL AND status = 'completed'
+    UNION ALL SELECT key, result, id FROM tasks
+    WHERE run_id = :scope AND scope_id = :scope AND key IS NOT NULL AND status = 'completed' ORDER BY id
     """
 )
 _RUN_RESULTS = text(
@@ -159,7 +188,7 @@ _RUN_RESULTS = text(
 
 
 def results(conn: Connection, scope: UUID) -> dict[str, Any]:
-    """What the completed rows directly in a step gave, by key."""
+    """What the completed rows directly in a step, or a run, gave, by key."""
     return {row.key: row.result for row in conn.execute(_RESULTS, {"scope": scope})}
 
 
@@ -222,7 +251,8 @@ _WATCHING = text(
     """
     SELECT id FROM tasks WHERE kind = 'wait' AND status = 'waiting_input' AND step -> 'condition' IS NOT NULL
         AND (CAST(:run_id AS uuid) IS NULL OR run_id = :run_id)
-    ORDER BY id LIMIT :limit
+    -- Where there are more than the limit, each has its turn sooner or later.
+    ORDER BY random() LIMIT :limit
     """
 )
 _AWAITING = text(
