@@ -9,16 +9,20 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from taskengine.domain.run import RunFilter
+from taskengine.store import tasks
 from taskengine.store.database import Rows, document
 
-# A run that is running while nothing in it is under way only waits.
-_SHOWN = """
+# A run that is running while nothing in it is under way only waits. Each is a probe of tasks_progress_idx; EXISTS would
+# let the planner read the open tasks of all runs into a hash table instead.
+_ANY = (
+    "(SELECT t.status FROM tasks t WHERE t.run_id = r.id AND t.scope_id IS NOT NULL AND {} ORDER BY t.status LIMIT 1)"
+)
+_SHOWN = f"""
     r.id, r.name, r.workflow, r.version,
-    CASE WHEN r.status = 'running' AND NOT EXISTS (
-        SELECT FROM tasks t WHERE t.run_id = r.id AND t.completed_at IS NULL
-            AND (t.status IN ('queued', 'retrying') OR t.status = 'running' AND t.kind IN ('task', 'expansion')))
-        AND EXISTS (SELECT FROM tasks t WHERE t.run_id = r.id AND t.completed_at IS NULL
-            AND t.status IN ('deferred', 'waiting_input', 'pending', 'paused'))
+    CASE WHEN r.status = 'running'
+        AND {_ANY.format("t.status IN ('queued', 'retrying')")} IS NULL
+        AND {_ANY.format("t.status = 'running' AND t.kind IN ('task', 'expansion')")} IS NULL
+        AND {_ANY.format("t.status IN ('deferred', 'waiting_input', 'pending', 'paused')")} IS NOT NULL
         THEN 'waiting' ELSE r.status END AS status,
     r.error, r.timeout_seconds, r.parent_task_id, r.cancel_reason, r.created_by, r.created_at, r.started_at,
     r.updated_at, r.completed_at
@@ -46,7 +50,9 @@ def listing(conn: Connection, organization_id: UUID, wanted: RunFilter, after: U
         ("workflow", "r.workflow =", wanted.workflow),
         ("parent", "r.parent_task_id =", wanted.parent_task_id),
         ("since", "r.created_at >=", wanted.created_after),
+        ("first", "r.id >=", None if wanted.created_after is None else tasks.first_id(wanted.created_after)),
         ("until", "r.created_at <", wanted.created_before),
+        ("last", "r.id <", None if wanted.created_before is None else tasks.last_id(wanted.created_before)),
         ("after", "r.id <", after),
     ):
         if value is not None:
@@ -270,8 +276,9 @@ _ROWS_IN = text(
 )
 _OPEN_BELOW = text(
     """
-    SELECT r.id, r.status FROM runs r JOIN tasks t ON t.id = r.parent_task_id
-    WHERE t.run_id = :run_id AND r.completed_at IS NULL ORDER BY r.id
+    -- By an array, not by a join, for which the planner might read the runs below all others as well.
+    SELECT id, status FROM runs WHERE completed_at IS NULL AND parent_task_id = ANY(ARRAY(
+        SELECT id FROM tasks WHERE run_id = :run_id AND key IS NOT NULL AND kind = 'workflow')) ORDER BY id
     """
 )
 _NEWEST_BELOW = text(

@@ -196,8 +196,14 @@ tasks = Table(
         postgresql_where=text("assigned_to IS NOT NULL"),
     ),
     Index("tasks_run_idx", "run_id", "id", postgresql_where=text("run_id IS NOT NULL")),
+    # How a run is doing: what of it is under way, and how many rows stand where.
+    Index(
+        "tasks_progress_idx", "run_id", "status", postgresql_where=text("run_id IS NOT NULL AND scope_id IS NOT NULL")
+    ),
     Index("tasks_key_idx", "run_id", "key", "id", postgresql_where=text("run_id IS NOT NULL AND key IS NOT NULL")),
     Index("tasks_children_idx", "parent_id", "sequence_num", postgresql_where=text("parent_id IS NOT NULL")),
+    # Lists of children, newest first like all lists.
+    Index("tasks_parts_idx", "parent_id", "id", postgresql_where=text("parent_id IS NOT NULL")),
     # What is still open in a scope, those that go on by themselves apart from the gated.
     Index(
         "tasks_open_idx",

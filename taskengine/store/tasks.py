@@ -30,6 +30,16 @@ _EDGES = (
 )
 
 
+def first_id(moment: datetime) -> UUID:
+    """No row that was created at this moment, or later, has an id below this."""
+    return _uuid7_floor(moment - _CLOCK_SLACK)
+
+
+def last_id(moment: datetime) -> UUID:
+    """All rows that were created before this moment have ids below this."""
+    return _uuid7_floor(moment + _CLOCK_SLACK)
+
+
 def _uuid7_floor(moment: datetime) -> UUID:
     """The least UUIDv7 of a moment; times before 1970 give the least of all."""
     milliseconds = max(0, min(int(moment.timestamp() * 1000), 2**48 - 1))
@@ -60,12 +70,12 @@ def _filtered(organization_id: UUID, wanted: TaskFilter) -> Select[Any]:
     if wanted.created_after is not None:
         query = query.where(
             tasks.c.created_at >= wanted.created_after,
-            tasks.c.id >= _uuid7_floor(wanted.created_after - _CLOCK_SLACK),
+            tasks.c.id >= first_id(wanted.created_after),
         )
     if wanted.created_before is not None:
         query = query.where(
             tasks.c.created_at < wanted.created_before,
-            tasks.c.id < _uuid7_floor(wanted.created_before + _CLOCK_SLACK),
+            tasks.c.id < last_id(wanted.created_before),
         )
     if wanted.q is not None:
         query = query.where(

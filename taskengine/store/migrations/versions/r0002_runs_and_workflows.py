@@ -149,6 +149,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("scope_id IS NOT NULL AND completed_at IS NULL"),
     )
     op.create_index(
+        "tasks_parts_idx",
+        "tasks",
+        ["parent_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("parent_id IS NOT NULL"),
+    )
+    op.create_index(
+        "tasks_progress_idx",
+        "tasks",
+        ["run_id", "status"],
+        unique=False,
+        postgresql_where=sa.text("run_id IS NOT NULL AND scope_id IS NOT NULL"),
+    )
+    op.create_index(
         "tasks_steps_idx",
         "tasks",
         ["id"],
@@ -178,6 +192,12 @@ def downgrade() -> None:
         table_name="tasks",
         postgresql_where=sa.text("kind <> 'task' AND status IN ('running', 'waiting_input')"),
     )
+    op.drop_index(
+        "tasks_progress_idx",
+        table_name="tasks",
+        postgresql_where=sa.text("run_id IS NOT NULL AND scope_id IS NOT NULL"),
+    )
+    op.drop_index("tasks_parts_idx", table_name="tasks", postgresql_where=sa.text("parent_id IS NOT NULL"))
     op.drop_index(
         "tasks_open_idx", table_name="tasks", postgresql_where=sa.text("scope_id IS NOT NULL AND completed_at IS NULL")
     )
