@@ -40,7 +40,9 @@ from taskengine.store import executions
 from taskengine.store.cipher import new_key
 from tests.servers import Servers
 
-BIG = {"tasks", "outbox", "executions", "events", "task_dependencies", "dead_letters", "execution_logs", "steps"}
+BIG = frozenset(
+    {"tasks", "outbox", "executions", "events", "task_dependencies", "dead_letters", "execution_logs", "steps"}
+)
 TASKS = 100_000
 
 _FILL = """
@@ -137,21 +139,26 @@ class Plans:
     statements: list[str] = field(default_factory=list)
     scanned: list[tuple[str, str]] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
+    whole: list[tuple[str, str]] = field(default_factory=list)
+    """Indexes that were read from end to end, without a condition."""
+    big: frozenset[str] = BIG
 
     def read(self, statement: str, node: dict[str, Any]) -> None:
         """Collect a plan's scans, and those of the nodes below it."""
-        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in BIG:
+        if node["Node Type"] == "Seq Scan" and node["Relation Name"] in self.big:
             self.scanned.append((node["Relation Name"], statement))
         if "Index Name" in node:
             self.used.add(node["Index Name"])
+            if "Index Cond" not in node:
+                self.whole.append((node["Index Name"], statement))
         for child in node.get("Plans", ()):
             self.read(statement, child)
 
 
 @contextmanager
-def watched(engine: Engine) -> Iterator[Plans]:
-    """Explain every statement on its way to Postgres."""
-    plans = Plans()
+def watched(engine: Engine, big: frozenset[str] = BIG) -> Iterator[Plans]:
+    """Explain every statement on its way to Postgres; of the ``big`` tables whole scans are noted."""
+    plans = Plans(big=big)
 
     def explain_first(conn: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         if statement.lstrip().partition(" ")[0].strip().upper() not in {"SELECT", "WITH", "INSERT", "UPDATE", "DELETE"}:
