@@ -100,7 +100,8 @@ def state(conn: Connection, run_id: UUID) -> Any:
 
 _PROGRESS = text("SELECT status, count(*) AS n FROM tasks WHERE run_id = :id AND scope_id IS NOT NULL GROUP BY status")
 _GROUPS = text(
-    "SELECT id, key, name, status FROM tasks WHERE run_id = :id AND kind = 'group' AND scope_id IS NOT NULL ORDER BY id"
+    "SELECT id, key, name, status FROM tasks"
+    " WHERE run_id = :id AND key IS NOT NULL AND kind = 'group' AND scope_id IS NOT NULL ORDER BY id"
 )
 
 
