@@ -629,7 +629,7 @@ def test_thousands_of_children_are_made_in_batches_and_go_on_after_an_interrupti
     assert (row.state["total"], row.state["making"]) == (5000, True)
 
     with breaking_at(bench, 4000), pytest.raises(DBAPIError, match="power cut"):
-        recover.make_expansions(bench.engine)
+        recover.make_children(bench.engine, parent)
     assert len(children(bench, parent)) == 3000
     # What is made already may end before the rest is there: the expansion waits for it.
     while work_once(bench):
