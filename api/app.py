@@ -99,7 +99,7 @@ def _view(engine: Engine, seats: BoundedSemaphore, operation: Operation) -> Call
             if operation.body is not None:
                 name, value = _body(operation, raw, document)
                 arguments[name] = value
-            answer = _once(operation, call, raw, lambda: operation.view(call, **arguments))
+            answer = engine.db.again(lambda: _once(operation, call, raw, lambda: operation.view(call, **arguments)))
         if operation.after is not None and isinstance(answer, Answer):
             answer = operation.after(call, query, answer)
         return _respond(answer)

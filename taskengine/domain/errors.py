@@ -13,6 +13,7 @@ EngineError
 ├── Forbidden
 ├── Unauthenticated
 └── Unavailable             a service that the request needs is down
+    └── Deadlock            the same request, made again, goes through
 HandlerError                what a handler raises to end its attempt
 ├── TransientError          try again by the task's retry policy
 ├── PermanentError          fail now
@@ -125,6 +126,10 @@ class Unavailable(EngineError):
     """A service that the request needs cannot be reached."""
 
     code: ClassVar[str] = "unavailable"
+
+
+class Deadlock(Unavailable):
+    """Two transactions waited for each other, and this one was undone: done again, it finds its way."""
 
 
 @dataclass(frozen=True, slots=True)

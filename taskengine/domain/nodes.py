@@ -39,8 +39,6 @@ class Node:
     name: str
     parent: int | None = None
     upstream: list[int] = field(default_factory=list)
-    gated: bool = False
-    """Waits for its parent to let it go. The others of a list wait for those, one way or another."""
     sequence: int = 0
     """Its place among its siblings, after all that it depends on."""
     run_on: str = "success"
@@ -53,7 +51,7 @@ class Node:
 def of_steps(steps: Sequence[Step], on_failure: str, prefix: str = "", parent: Node | None = None) -> list[Node]:
     """Nodes of a definition's steps; under ``parent``, which comes first then, those of an iteration."""
     nodes = [] if parent is None else [parent]
-    _add_list(nodes, steps, None if parent is None else 0, prefix, on_failure, ordered=True, gate_all=False)
+    _add_list(nodes, steps, None if parent is None else 0, prefix, on_failure, ordered=True)
     return nodes
 
 
@@ -65,7 +63,6 @@ def _add_list(
     on_failure: str,
     *,
     ordered: bool,
-    gate_all: bool,
     branch: str | None = None,
 ) -> None:
     upstream = _upstream(steps, ordered)
@@ -77,7 +74,6 @@ def _add_list(
         node = _node(step, prefix, on_failure)
         node.parent = parent
         node.upstream = [places[other] for other in upstream[number]]
-        node.gated = parent is not None and (gate_all or not node.upstream)
         node.sequence = sequence[number]
         if branch is not None:
             node.step["branch"] = branch
@@ -138,13 +134,13 @@ def _dump(step: Step, *names: str) -> dict[str, Any]:
 
 def _add_nested(nodes: list[Node], step: Step, place: int, prefix: str, on_failure: str) -> None:
     match step:
-        case ParallelStep(steps=steps, max_parallel=most):
-            _add_list(nodes, steps, place, prefix, on_failure, ordered=False, gate_all=most is not None)
+        case ParallelStep(steps=steps):
+            _add_list(nodes, steps, place, prefix, on_failure, ordered=False)
         case SequentialStep(steps=steps):
-            _add_list(nodes, steps, place, prefix, on_failure, ordered=True, gate_all=False)
+            _add_list(nodes, steps, place, prefix, on_failure, ordered=True)
         case ConditionalStep(then=then, otherwise=otherwise):
             for branch, steps in (("then", then), ("else", otherwise)):
-                _add_list(nodes, steps, place, prefix, on_failure, ordered=True, gate_all=False, branch=branch)
+                _add_list(nodes, steps, place, prefix, on_failure, ordered=True, branch=branch)
 
 
 def of_groups(groups: Sequence[TaskGroup]) -> list[Node]:
@@ -166,7 +162,6 @@ def of_groups(groups: Sequence[TaskGroup]) -> list[Node]:
             depends = [f"{group.id}.{name}" if f"{group.id}.{name}" in own else name for name in task.depends_on]
             kind = Kind.expansion if task.expansion_config is not None else Kind.task
             node = Node(path, key, kind, task.name, parent=parent, run_on=task.run_on, on_failure=task.on_failure)
-            node.gated = not any(name in own for name in depends)
             node.spec, node.description = task, task.description
             found.append(node)
             wanted.append(depends)

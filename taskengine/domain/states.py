@@ -7,7 +7,7 @@ pending        submitted; leaves when dependencies have ended, a person approved
 deferred       waits for ``scheduled_for``; beat's tick releases it
 queued         ready, rung or about to be; a worker's claim takes it
 running        one attempt holds it; only that attempt, its loss or a cancel ends it
-waiting_input  waits for a person, an agent or a callback
+waiting_input  waits for a person, an agent or a callback; in a run also for a signal or a condition
 retrying       an attempt failed; beat's tick queues it again at ``run_at``
 paused         a person holds it back; resume puts it where it belongs
 completed, failed, cancelled, skipped    final
@@ -134,7 +134,7 @@ MOVES: dict[str, Move[TaskStatus]] = {
         _move("cancelled", f"{_NOT_STARTED} running waiting_input", "cancelled", "somebody cancelled it"),
         _move("expired", "pending deferred queued paused", "cancelled", "expires_at passed before it started"),
         _move("rejected", "pending paused", "cancelled", "a reviewer rejected it"),
-        _move("skipped", "pending paused", "skipped", "an upstream failure made it pointless"),
+        _move("skipped", "pending paused", "skipped", "an upstream failure, or the way a run took, made it pointless"),
         _move("paused", "pending deferred queued retrying", "paused", "somebody paused it"),
         _move("resumed_pending", "paused", "pending", "resumed; it still waits for something"),
         _move("resumed_deferred", "paused", "deferred", "resumed; its time has not come"),
@@ -155,6 +155,7 @@ MOVES: dict[str, Move[TaskStatus]] = {
         _step_move("stopped", _AT_WORK, "cancelled", "a step was cancelled with its run"),
         _step_move("reset", f"completed {_ENDED_BADLY}", "pending", "somebody had its run go on from here, or before"),
         _step_move("reopened", f"completed {_ENDED_BADLY}", "running", "something in it is to be done again"),
+        _step_move("rejoined", f"completed {_ENDED_BADLY}", "pending", "it goes on where it stood, at its turn"),
         _step_move("supplied", f"pending paused {_ENDED_BADLY}", "completed", "somebody supplied its result"),
     )
 }

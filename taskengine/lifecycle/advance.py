@@ -81,7 +81,7 @@ def _quietly(engine: Engine, scopes: frozenset[UUID]) -> None:
         with engine.db.autocommit() as conn:
             due = [row.id for row in steps.scopes(conn, sorted(scopes)) if _is_due(row)]
         if due:
-            advance_scopes(engine, due)
+            engine.db.again(partial(advance_scopes, engine, due))
     except EngineError as error:
         log.warning("look_delayed", reason=str(error))
     except Exception:

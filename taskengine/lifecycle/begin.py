@@ -29,7 +29,7 @@ def begin(engine: Engine, conn: Connection, row: Any, *, paused: bool) -> Came:
     """Begin a step; one that cannot begin fails with the reason. ``row`` has all columns, and is locked."""
     try:
         with conn.begin_nested():
-            return _begin(engine, conn, row, paused)
+            return _begin(engine, conn, row, paused) if row.state is None else _go_on(conn, row)
     except PermanentError as fault:
         return failed(conn, row, fault.info)
     except Invalid as fault:
@@ -67,6 +67,12 @@ def _begin(engine: Engine, conn: Connection, row: Any, paused: bool) -> Came:
         case _:
             _start(conn, row)
             return Came(hits=transitions.release(conn, row.id, step.get("max_parallel") or _ALL))
+
+
+def _go_on(conn: Connection, row: Any) -> Came:
+    """Let a step go on where it stood that has begun before; how, is seen when it is looked at."""
+    _start(conn, row)
+    return Came()
 
 
 def _start(conn: Connection, row: Any, state: dict[str, Any] | None = None) -> None:

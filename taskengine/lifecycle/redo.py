@@ -28,12 +28,17 @@ def again(engine: Engine, conn: Connection, caller: Caller, row: Any) -> None:
     roots = [row.id]
     if row.kind == Kind.expansion:
         roots = redoing.failed_below(conn, row.id) or roots
-    if row.run_id is None:
+    again_in(engine, conn, caller, row.run_id, roots)
+
+
+def again_in(engine: Engine, conn: Connection, caller: Caller, run_id: UUID | None, roots: Sequence[UUID]) -> None:
+    """Do failed rows of one run again with what follows; without a run, children of one expansion."""
+    if run_id is None:
         rows = {item.id: Row(item.id, item.kind, item.status, item.parent_id) for item in redoing.around(conn, roots)}
         apply(engine, conn, caller, plan(conn, rows, [], roots), rows, {}, None)
         return
-    run = runs.lock(conn, row.organization_id, row.run_id)
-    rows, edges = load(conn, row.run_id, roots)
+    run = runs.lock(conn, caller.organization_id, run_id)
+    rows, edges = load(conn, run_id, roots)
     apply(engine, conn, caller, plan(conn, rows, edges, roots), rows, {}, run)
 
 
@@ -82,9 +87,12 @@ def apply(
         inside = [item.id for item in steps.below(conn, [row_id])]
         transitions.move(conn, "skipped", inside, data=_SUPPLIED)
     dead_letters.close_for(conn, reset)
-    transitions.move(conn, "reopened", sorted(what.reopened), data=data)
-    transitions.recount(conn, reset)
-    scopes = set(what.reopened)
+    # Where only so many may go on at once, the others wait for their turn.
+    later = redoing.crowded(conn, sorted(what.reopened))
+    scopes = set(what.reopened) - later
+    transitions.move(conn, "reopened", sorted(scopes), data=data)
+    transitions.move(conn, "rejoined", sorted(later), data=data)
+    transitions.recount(conn, sorted(what.reset | later))
     if run is not None:
         scopes |= reopen_run(conn, caller, run)
     hits = transitions.standing(conn, reset)

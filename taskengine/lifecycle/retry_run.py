@@ -31,7 +31,11 @@ def retry(engine: Engine, caller: Caller, run_id: UUID, spec: RetrySpec) -> dict
     with engine.db.begin() as conn:
         row = locked(conn, caller, run_id)
         nodes = store.nodes(conn, run_id)
-        roots = [_named(nodes, spec.from_, "from").id] if spec.from_ is not None else failed_leaves(conn, nodes)
+        roots = (
+            [_named(nodes, spec.from_, "from").id]
+            if spec.from_ is not None
+            else failed_leaves(conn, nodes, stopped=row.status == "cancelled")
+        )
         outputs = {_named(nodes, key, "outputs", key).id: result for key, result in spec.outputs.items()}
         roots = roots if spec.from_ is not None else [*roots, *outputs]
         rows, edges = redo.load(conn, run_id, roots)
@@ -58,9 +62,16 @@ def _named(nodes: list[Any], key: str, *loc: str) -> Any:
     return found[-1]
 
 
-def failed_leaves(conn: Connection, nodes: list[Any]) -> list[UUID]:
-    """What failed by itself: tasks, waits, children of expansions, and steps in which nothing else failed."""
-    bad = [row for row in nodes if row.status in _TO_RETRY and row.on_failure == "fail"]
+def failed_leaves(conn: Connection, nodes: list[Any], *, stopped: bool) -> list[UUID]:
+    """What failed by itself: tasks, waits, children of expansions, and steps in which nothing else failed.
+
+    ``stopped``: the run was cancelled, and with it what would not have mattered had it failed.
+    """
+    bad = [
+        row
+        for row in nodes
+        if row.status in _TO_RETRY and (row.on_failure == "fail" or (stopped and row.status == "cancelled"))
+    ]
     parents = {row.parent_id for row in bad}
     leaves: list[UUID] = []
     for row in bad:

@@ -6,11 +6,13 @@ it commit together. What must wait for the commit (publishing) is handed to ``af
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import sqlalchemy
@@ -18,13 +20,17 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from sqlalchemy import Connection, create_engine, exc
 from sqlalchemy.engine import Row
 
-from taskengine.domain.errors import Unavailable
+from taskengine.domain.errors import Deadlock, Unavailable
 
 set_json_dumps(orjson.dumps)
 set_json_loads(orjson.loads)
 
 Rows = list[Row[Any]]
 
+T = TypeVar("T")
+
+_TRIES = 5
+_LONGEST_PAUSE = 0.05
 IDLE_SECONDS = 30
 """A transaction in which nothing happens this long is rolled back by Postgres."""
 
@@ -113,6 +119,18 @@ class Database:
         else:
             open_one.hooks.append(hook)
 
+    def again(self, work: Callable[[], T]) -> T:
+        """Do a whole transaction's work, and again if a deadlock undid it; Deadlock after the last try.
+
+        Inside of another transaction it is that one which has to be done again.
+        """
+        for _ in range(_TRIES - 1 if self._current.get() is None else 0):
+            try:
+                return work()
+            except Deadlock:
+                time.sleep(random.uniform(0, _LONGEST_PAUSE))
+        return work()
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -124,6 +142,7 @@ class Database:
 
 
 # A server that is read-only for the moment (a failover), a transaction that was idle too long.
+_DEADLOCK = "40P01"
 _PASSING_STATES = {"25006", "25P03"}
 
 
@@ -137,5 +156,7 @@ def _translated() -> Iterator[None]:
         state = getattr(getattr(error, "orig", None), "sqlstate", "")
         if not passing and not gone and state not in _PASSING_STATES:
             raise
+        if state == _DEADLOCK:
+            raise Deadlock("the database undid this in favour of something else that was under way") from error
         reason = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
         raise Unavailable(f"the database cannot be used right now: {reason}") from error

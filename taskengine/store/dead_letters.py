@@ -36,12 +36,20 @@ def listing(
 
 def find(
     conn: Connection, organization_id: UUID, wanted: dict[str, str | None], ids: Sequence[UUID] | None, limit: int
-) -> list[UUID]:
-    """The tasks of open dead letters, oldest first. Nothing is locked: tasks are locked before their letters."""
-    query = _open(select(dead_letters.c.task_id), organization_id, wanted)
+) -> Rows:
+    """The tasks of open dead letters, oldest first: (task_id, run_id, scope_id, parent_id, status).
+
+    Nothing is locked: tasks are locked before their letters.
+    """
+    of_task = (tasks.c.run_id, tasks.c.scope_id, tasks.c.parent_id, tasks.c.status)
+    query = _open(
+        select(dead_letters.c.task_id, *of_task).join(tasks, tasks.c.id == dead_letters.c.task_id),
+        organization_id,
+        wanted,
+    )
     if ids is not None:
         query = query.where(dead_letters.c.id.in_(ids))
-    return list(conn.execute(query.order_by(dead_letters.c.id).limit(limit)).scalars())
+    return list(conn.execute(query.order_by(dead_letters.c.id).limit(limit)))
 
 
 def close_for(conn: Connection, task_ids: Sequence[UUID]) -> None:

@@ -52,6 +52,28 @@ def unbegun(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
     return [row.id for row in conn.execute(_UNBEGUN, {"ids": list(ids)})]
 
 
+_CROWDED = text(
+    """
+    WITH RECURSIVE ranked AS (
+        SELECT t.id, row_number() OVER (PARTITION BY t.parent_id ORDER BY t.sequence_num) AS place,
+            CAST(p.step ->> 'max_parallel' AS int) - (SELECT count(*) FROM tasks o WHERE o.scope_id = p.id
+                AND NOT o.gated AND o.completed_at IS NULL AND o.id <> ALL(CAST(:ids AS uuid[]))) AS room
+        FROM tasks t JOIN tasks p ON p.id = t.parent_id
+        WHERE t.id = ANY(CAST(:ids AS uuid[])) AND p.step ->> 'max_parallel' IS NOT NULL
+    ), crowded AS (
+        SELECT id FROM ranked WHERE place > room
+        UNION SELECT t.id FROM tasks t JOIN crowded c ON t.parent_id = c.id WHERE t.id = ANY(CAST(:ids AS uuid[]))
+    )
+    SELECT id FROM crowded
+    """
+)
+
+
+def crowded(conn: Connection, reopened: Sequence[UUID]) -> set[UUID]:
+    """Those of the steps that are to go on for which the steps around them have no room now, with what is in them."""
+    return {row.id for row in conn.execute(_CROWDED, {"ids": list(reopened)})}
+
+
 _FAILED_BELOW = text(
     """
     SELECT id FROM tasks WHERE scope_id = :parent AND status IN ('failed', 'cancelled') ORDER BY sequence_num

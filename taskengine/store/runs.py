@@ -90,11 +90,11 @@ def names(conn: Connection, run_id: UUID) -> Any:
     return conn.execute(_NAMES, {"id": run_id}).one()
 
 
-_STATE = text("SELECT id, status, cancel_requested_at FROM runs WHERE id = :id FOR SHARE")
+_STATE = text("SELECT id, status, cancel_requested_at FROM runs WHERE id = :id")
 
 
 def state(conn: Connection, run_id: UUID) -> Any:
-    """(id, status, cancel_requested_at) of a run, which cannot change until the transaction ends."""
+    """(id, status, cancel_requested_at) of a run, as it stands."""
     return conn.execute(_STATE, {"id": run_id}).one()
 
 

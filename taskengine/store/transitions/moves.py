@@ -98,6 +98,12 @@ _STATEMENTS: dict[str, TextClause] = {
         rings=False,
         condition="AND kind <> 'task'",
     ),
+    "rejoined": _statement(
+        ", completed_at = NULL, result = NULL, last_error = NULL, cancel_requested_at = NULL, cancel_reason = NULL,"
+        " times_out_at = NULL, gated = true, state = CAST(CAST(state AS jsonb) - 'error' AS json)",
+        rings=False,
+        condition="AND kind <> 'task'",
+    ),
     "supplied": _statement(
         _ENDED + ", result = CAST(:data AS json) -> 'result', last_error = NULL, held = false, gated = false",
         rings=False,
