@@ -210,13 +210,14 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def every_task_counts_what_it_waits_for(self) -> None:
         rows = self._rows(
-            "SELECT t.id, t.status, t.waiting_on, count(u.id) AS n FROM tasks t"
+            "SELECT t.id, t.status, t.waiting_on, t.upstream_bad, count(u.id) FILTER (WHERE u.ended_bad) AS bad,"
+            " count(u.id) FILTER (WHERE u.completed_at IS NULL) AS open FROM tasks t"
             " LEFT JOIN task_dependencies d ON d.task_id = t.id"
-            " LEFT JOIN tasks u ON u.id = d.depends_on_id AND u.status <> 'completed' GROUP BY t.id"
+            " LEFT JOIN tasks u ON u.id = d.depends_on_id WHERE t.completed_at IS NULL GROUP BY t.id"
         )
         for row in rows:
-            assert row.waiting_on == row.n, row
-            assert row.n == 0 or row.status in {"pending", "paused"} | FINALS, row
+            assert (row.waiting_on, row.upstream_bad) == (row.open, row.bad), row
+            assert row.open == 0 or row.status in {"pending", "paused"}, row
 
     @invariant()
     def nothing_unfinished_stands_behind_what_ended_badly(self) -> None:
