@@ -10,7 +10,7 @@ import pytest
 from taskengine.domain.errors import Conflict
 from taskengine.domain.outcome import Succeeded
 from taskengine.domain.workflow import RetrySpec, RunSpec
-from taskengine.lifecycle import cancel, control, control_run, query_runs, retry_run, start_run
+from taskengine.lifecycle import cancel, control, control_run, dead_letters, query_runs, retry_run, start_run
 from taskengine.lifecycle.claim import claim
 from taskengine.lifecycle.finish import finish
 from taskengine.lifecycle.run import Ended
@@ -101,3 +101,57 @@ def test_what_a_loop_made_before_it_was_done_again_cannot_be_retried(bench: Benc
     retry_run.retry(bench.engine, bench.caller, run_id, RetrySpec.model_validate({"from": "l"}))
     with pytest.raises(Conflict, match="done again since"):
         control.retry(bench.engine, bench.caller, before)
+
+
+def work_off(bench: Bench) -> None:
+    """Let a worker take what is in line, until nothing is."""
+    while rows := bench.sql("SELECT task_id FROM outbox"):
+        bench.work(*(row.task_id for row in rows))
+
+
+def test_a_retry_keeps_to_max_parallel(bench: Bench) -> None:
+    inside = [
+        {"id": name, "type": "sequential", "steps": [{"id": f"{name}_task", "type": "task", "task": BAD}]}
+        for name in ("one", "two")
+    ]
+    limited = {"id": "p", "type": "parallel", "max_parallel": 1, "steps": inside}
+    run_id = start(bench, definition={"name": "x", "steps": [limited]})
+    work_off(bench)
+    retry_run.retry(bench.engine, bench.caller, run_id, RetrySpec())
+    assert statuses(bench) == {
+        "p": "running",
+        "p.one": "running",
+        "p.one.one_task": "queued",
+        "p.two": "pending",
+        "p.two.two_task": "pending",
+    }
+    work_off(bench)
+    assert set(statuses(bench).values()) == {"completed"}
+
+
+def test_a_retry_of_a_cancelled_run_takes_up_all_that_was_cancelled(bench: Bench) -> None:
+    steps = [step("a", on_failure="continue"), step("b")]
+    run_id = start(bench, definition={"name": "x", "steps": steps})
+    control_run.cancel(bench.engine, bench.caller, run_id, None)
+    retry_run.retry(bench.engine, bench.caller, run_id, RetrySpec())
+    assert statuses(bench) == {"a": "queued", "b": "pending"}
+
+
+def test_a_dead_letter_of_a_run_has_the_run_go_on(bench: Bench) -> None:
+    run_id = start(bench, definition={"name": "x", "steps": [step("a", task=BAD), step("b")]})
+    work_off(bench)
+    assert dead_letters.redrive(bench.engine, bench.caller) == {"redriven": 1}
+    assert query_runs.run(bench.engine, bench.caller, run_id)["status"] == "running"
+    work_off(bench)
+    assert query_runs.run(bench.engine, bench.caller, run_id)["status"] == "completed"
+
+
+def test_a_dead_letter_of_an_expansion_has_its_child_done_again(bench: Bench) -> None:
+    config = {"type": "array", "array_mapping": {"n": "numbers"}}
+    task = BAD | {"config": {"fail_times": 1, "message": "{{ n }}"}, "numbers": [1, 2], "expansion_config": config}
+    [task_id] = bench.submit(task)
+    work_off(bench)
+    assert bench.task(task_id)["status"] == "failed"
+    assert dead_letters.redrive(bench.engine, bench.caller) == {"redriven": 2}
+    work_off(bench)
+    assert bench.task(task_id)["status"] == "completed"
