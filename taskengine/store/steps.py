@@ -221,7 +221,8 @@ _UNMADE = text(
 )
 _LEFT_BEHIND = text(
     """
-    SELECT t.id FROM tasks t WHERE t.kind NOT IN ('task', 'wait', 'workflow') AND t.status = 'running'
+    SELECT t.id FROM tasks t WHERE t.kind IN ('expansion', 'group', 'parallel', 'sequential', 'conditional', 'loop')
+        AND t.kind <> 'task' AND t.status = 'running'
         AND t.updated_at < now() - make_interval(secs => :seconds)
         AND (NOT EXISTS (SELECT FROM tasks c WHERE c.scope_id = t.id AND NOT c.gated AND c.completed_at IS NULL))
     UNION ALL

@@ -221,7 +221,12 @@ tasks = Table(
         "tasks_limit_idx", "times_out_at", postgresql_where=text("times_out_at IS NOT NULL AND completed_at IS NULL")
     ),
     # Steps that the engine itself is busy with: the reconciler looks after them.
-    Index("tasks_steps_idx", "id", postgresql_where=text("kind <> 'task' AND status IN ('running', 'waiting_input')")),
+    Index(
+        "tasks_steps_idx",
+        "kind",
+        "status",
+        postgresql_where=text("kind <> 'task' AND status IN ('running', 'waiting_input')"),
+    ),
     Index("tasks_tags_idx", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
     Index(
         "tasks_search_idx",

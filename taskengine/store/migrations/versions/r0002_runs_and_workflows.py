@@ -165,7 +165,7 @@ def upgrade() -> None:
     op.create_index(
         "tasks_steps_idx",
         "tasks",
-        ["id"],
+        ["kind", "status"],
         unique=False,
         postgresql_where=sa.text("kind <> 'task' AND status IN ('running', 'waiting_input')"),
     )
