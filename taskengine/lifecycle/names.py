@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +44,7 @@ class Lookup(Mapping[str, Any]):
 
 
 class Names:
-    """The names that one row sees. ``row`` has id (of a claimed one task_id), run_id, path, bindings, input.
+    """The names that one row sees. ``row`` has id (of a claimed one task_id), run_id, parent_id, path, bindings, input.
 
     ``seen`` hears every credential that is among the values, so that it can be redacted; ``credentials`` keeps them.
     """
@@ -54,6 +55,8 @@ class Names:
         self.credentials: set[str] = set()
         self._task_id: UUID = row.task_id if hasattr(row, "task_id") else row.id
         self._run_id: UUID | None = row.run_id
+        self._parent_id: UUID | None = row.parent_id
+        self._own_input: dict[str, Any] | None = row.input
         self._prefixes = _prefixes(row.path)
         self._row: Any = None
         self.all: dict[str, Any] = {
@@ -61,7 +64,7 @@ class Names:
             "tasks": Lookup(self._ended, self._keys),
             "context": Lookup(self._field, self._keys),
             "variables": Lookup(self._variable, lambda: self._run.variables if self._run_id else ()),
-            "input": self._clear(row.input or {}),
+            "input": Lookup(self._of_input, lambda: self._input),
             **self._clear(row.bindings or {}),
         }
         if self._run_id is not None:
@@ -76,6 +79,17 @@ class Names:
     def _note(self, credential: str) -> None:
         self.credentials.add(credential)
         self._seen(credential)
+
+    def _of_input(self, name: str) -> Any:
+        return self._clear(self._input[name]) if name in self._input else MISSING
+
+    @cached_property
+    def _input(self) -> dict[str, Any]:
+        """The row's own input, or that of the expansion that it is a child of."""
+        if self._own_input is not None or self._parent_id is None:
+            return self._own_input or {}
+        with self._engine.db.autocommit() as conn:
+            return _input_of(self._parent_id, lambda parent: steps.expansion_input(conn, parent))
 
     @property
     def _run(self) -> Any:
@@ -138,6 +152,17 @@ class Names:
             return conditions.evaluate(condition, self.value_of, self.render)
         except conditions.ConditionFault as error:
             raise PermanentError("condition_error", str(error), {"field": error.field}) from error
+
+
+_newest_input: tuple[UUID, dict[str, Any]] | None = None
+
+
+def _input_of(parent: UUID, read: Callable[[UUID], dict[str, Any]]) -> dict[str, Any]:
+    """An expansion's input; the newest is kept, since its children come one after the other. It never changes."""
+    global _newest_input  # noqa: PLW0603 - one for the process, whatever rows it works on
+    if _newest_input is None or _newest_input[0] != parent:
+        _newest_input = (parent, read(parent))
+    return _newest_input[1]
 
 
 def _prefixes(path: str | None) -> list[str]:

@@ -344,3 +344,11 @@ _WILL_FAIL = text(
 def will_fail(conn: Connection, step_id: UUID, error: dict[str, Any]) -> None:
     """Note that a step will fail with this error once all in it has ended."""
     conn.execute(_WILL_FAIL, {"id": step_id, "error": document([error])[1:-1]})
+
+
+_INPUT = text("SELECT input FROM tasks WHERE id = :id AND kind = 'expansion'")
+
+
+def expansion_input(conn: Connection, expansion_id: UUID) -> dict[str, Any]:
+    """The input of an expansion; empty for other steps."""
+    return conn.execute(_INPUT, {"id": expansion_id}).scalar() or {}

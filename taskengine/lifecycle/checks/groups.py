@@ -12,7 +12,7 @@ from taskengine.lifecycle.checks import names, tasks
 from taskengine.lifecycle.checks.document import Fault, Path, hint, quoted
 from taskengine.lifecycle.engine import Engine
 
-MAX_TASKS = 10_000
+MAX_TASKS = 20_000
 """Of all groups of a run together; an expansion makes more."""
 _ROOT = "task_groups"
 Node = tuple[str, str | int]

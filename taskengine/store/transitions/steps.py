@@ -127,7 +127,7 @@ _SPAWN = text(
         INSERT INTO tasks (
             id, organization_id, name, type, queue, status, priority, urgency, light, config, description,
             assigned_to_bot, assigned_to, execution_type, requires_human_review, deadline, expires_at, max_retries,
-            retry, timeout_seconds, tags, metadata, resource_requirements, input_schema, output_schema, input,
+            retry, timeout_seconds, tags, metadata, resource_requirements, input_schema, output_schema,
             waiting_on, gated, has_dependents, created_by, run_id, group_id, parent_id, scope_id, sequence_num, kind,
             path, bindings, triggered, held, attempt, error_count, lost_count, created_at, updated_at, queued_at)
         SELECT
@@ -136,7 +136,7 @@ _SPAWN = text(
             p.priority, p.urgency, p.light, p.config, p.description,
             p.assigned_to_bot, p.assigned_to, 'automatic', false, p.deadline, p.expires_at, p.max_retries,
             p.retry, p.timeout_seconds, p.tags, p.metadata, p.resource_requirements, p.input_schema, p.output_schema,
-            p.input, CASE WHEN d.sequence_num >= :free THEN 1 ELSE 0 END, d.sequence_num >= :free, false, p.created_by,
+            CASE WHEN d.sequence_num >= :free THEN 1 ELSE 0 END, d.sequence_num >= :free, false, p.created_by,
             p.run_id, p.group_id, p.id, p.id, d.sequence_num, 'task', d.path, d.bindings, false,
             :paused AND d.sequence_num < :free, 0, 0, 0, now(), now(),
             CASE WHEN d.sequence_num < :free AND NOT :paused THEN now() END
