@@ -15,21 +15,24 @@ _CLAIM = text(
         -- A claim that a crash of Postgres forgets is only made again, so it need not wait for the disk. The
         -- finish is fenced by the execution's id, which then does not exist.
         SELECT set_config('synchronous_commit', 'off', true)
-    ), rung AS (
-        DELETE FROM outbox WHERE task_id IN (
-            SELECT o.task_id FROM settings, outbox o
-            JOIN unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS m(id, attempt)
-                ON o.task_id = m.id AND o.attempt = m.attempt
-            JOIN tasks t ON t.id = o.task_id
-            WHERE (o.expires_at IS NULL OR o.expires_at > now())
+    ), here AS MATERIALIZED (
+        -- Each id is looked up by itself. A line that was empty when Postgres last counted it is taken for empty still:
+        -- joined with it, a pack of hundreds would be compared with all of the line, again and again.
+        SELECT found.task_id
+        FROM settings, (
+            SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[])) AS m(id, attempt) ORDER BY id
+        ) AS m CROSS JOIN LATERAL (
+            SELECT o.task_id FROM outbox o JOIN tasks t ON t.id = o.task_id
+            WHERE o.task_id = m.id AND o.attempt = m.attempt AND (o.expires_at IS NULL OR o.expires_at > now())
                 AND NOT EXISTS (SELECT FROM queues q WHERE q.name = o.queue AND q.paused)
                 -- What a pause of the run could not take out of the line yet does not start either.
                 AND (t.run_id IS NULL OR (SELECT r.status FROM runs r WHERE r.id = t.run_id) = 'running')
-            ORDER BY o.task_id
             -- A double of this message finds the rows locked and leaves them. A new dependent's lock on the task is
             -- waited for, in the order of ids.
-            FOR UPDATE OF o SKIP LOCKED FOR NO KEY UPDATE OF t)
-        RETURNING task_id
+            FOR UPDATE OF o SKIP LOCKED FOR NO KEY UPDATE OF t
+        ) AS found
+    ), rung AS (
+        DELETE FROM outbox WHERE task_id = ANY(ARRAY(SELECT task_id FROM here)) RETURNING task_id
     ), taken AS (
         UPDATE tasks t SET status = 'running', attempt = t.attempt + 1, started_at = coalesce(t.started_at, now()),
             updated_at = now(), run_at = NULL
@@ -47,13 +50,15 @@ _CLAIM = text(
     ), noted AS (
         INSERT INTO events (organization_id, task_id, run_id, type, from_status, to_status, attempt)
         SELECT organization_id, id, run_id, 'task.claimed', 'queued', 'running', attempt FROM taken
-    )
-    SELECT taken.*, given.execution_id, now() AS claimed_at,
+    ), lines AS MATERIALIZED (
         -- Ordered, so that the planner takes the first entry of the index, and never reads a long line. What this very
         -- statement takes off the line is still seen there.
-        (SELECT o.task_id FROM outbox o WHERE o.queue = taken.queue AND o.published_at IS NULL
+        SELECT own.queue, (SELECT o.task_id FROM outbox o WHERE o.queue = own.queue AND o.published_at IS NULL
             AND o.task_id <> ALL(CAST(:ids AS uuid[])) ORDER BY o.organization_id LIMIT 1) IS NOT NULL AS more
-    FROM taken JOIN given ON given.task_id = taken.id
+        FROM (SELECT DISTINCT queue FROM taken) AS own
+    )
+    SELECT taken.*, given.execution_id, now() AS claimed_at, lines.more
+    FROM taken JOIN given ON given.task_id = taken.id JOIN lines ON lines.queue = taken.queue
     """
 )
 

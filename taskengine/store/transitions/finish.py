@@ -49,12 +49,15 @@ _FINISH = text(
         INSERT INTO dead_letters (id, organization_id, task_id, type, queue, code, error, attempts)
         SELECT execution_id, organization_id, id, type, queue, error ->> 'code', error, attempt
         FROM moved WHERE dead
+    ), lines AS MATERIALIZED (
+        SELECT own.queue, (SELECT o.task_id FROM outbox o WHERE o.queue = own.queue AND o.published_at IS NULL
+            ORDER BY o.organization_id LIMIT 1) IS NOT NULL AS more
+        FROM (SELECT DISTINCT queue FROM moved) AS own
     )
     SELECT id, organization_id, queue, status, attempt, error_count, last_error, started_at, updated_at, completed_at,
         cancel_requested_at, cancel_reason, has_dependents, kind, run_id, scope_id, ended_bad,
-        (SELECT o.task_id FROM outbox o WHERE o.queue = moved.queue AND o.published_at IS NULL
-            ORDER BY o.organization_id LIMIT 1) IS NOT NULL AS more
-    FROM moved
+        lines.more
+    FROM moved JOIN lines USING (queue)
     """
 )
 
