@@ -17,11 +17,27 @@ from taskengine.store.database import Rows, document
 _ANY = (
     "(SELECT t.status FROM tasks t WHERE t.run_id = r.id AND t.scope_id IS NOT NULL AND {} ORDER BY t.status LIMIT 1)"
 )
+# The runs that a run's steps wait for, at any depth: while one of those is at work, so is the run.
+_INNER = """
+    WITH RECURSIVE inner_runs AS (
+        SELECT c.id FROM tasks t CROSS JOIN LATERAL ({below}) c
+        WHERE t.run_id = r.id AND t.status = 'running' AND t.kind = 'workflow'
+        UNION ALL
+        SELECT c.id FROM inner_runs i CROSS JOIN LATERAL (
+            SELECT t.id FROM tasks t WHERE t.run_id = i.id AND t.status = 'running' AND t.kind = 'workflow' OFFSET 0
+        ) t CROSS JOIN LATERAL ({below}) c
+    )
+    SELECT r.id FROM inner_runs r WHERE {active} LIMIT 1
+"""
+# OFFSET keeps the planner from reading all runs for the few that are wanted.
+_BELOW = "SELECT c.id FROM runs c WHERE c.parent_task_id = t.id AND c.completed_at IS NULL OFFSET 0"
+_QUEUED = _ANY.format("t.status IN ('queued', 'retrying')") + " IS NULL"
+_RUNNING = _ANY.format("t.status = 'running' AND t.kind IN ('task', 'expansion')") + " IS NULL"
+_AT_WORK = _INNER.format(below=_BELOW, active=f"NOT ({_QUEUED} AND {_RUNNING})")
 _SHOWN = f"""
     r.id, r.name, r.workflow, r.version,
     CASE WHEN r.status = 'running'
-        AND {_ANY.format("t.status IN ('queued', 'retrying')")} IS NULL
-        AND {_ANY.format("t.status = 'running' AND t.kind IN ('task', 'expansion')")} IS NULL
+        AND {_QUEUED} AND {_RUNNING} AND ({_AT_WORK}) IS NULL
         AND {_ANY.format("t.status IN ('deferred', 'waiting_input', 'pending', 'paused')")} IS NOT NULL
         THEN 'waiting' ELSE r.status END AS status,
     r.error, r.timeout_seconds, r.parent_task_id, r.cancel_reason, r.created_by, r.created_at, r.started_at,

@@ -9,8 +9,9 @@ from uuid import UUID
 import orjson
 from sqlalchemy import Connection, TextClause, text
 
-from taskengine.domain.states import MOVES, TaskStatus
+from taskengine.domain.states import FINAL, MOVES, TaskStatus
 from taskengine.store.database import Rows
+from taskengine.store.transitions.steps import recount
 
 _MOVE = """
     WITH old AS (
@@ -117,6 +118,14 @@ _SWEEP = text(
         SELECT task_id FROM outbox WHERE task_id = ANY(CAST(:ids AS uuid[])) ORDER BY task_id FOR UPDATE SKIP LOCKED)
     """
 )
+# Dependents that have not begun wait once more for what is done again, also those outside of its run.
+_WAITING = text(
+    """
+    SELECT id FROM tasks WHERE status IN ('pending', 'paused') AND id IN (
+        SELECT task_id FROM task_dependencies WHERE depends_on_id = ANY(CAST(:ids AS uuid[])))
+    ORDER BY id FOR UPDATE
+    """
+)
 # A running task that is cancelled ends through its attempt, never here; a running step has none.
 _EXCLUDED = frozenset({"running"})
 
@@ -153,4 +162,6 @@ def move(
     moved = list(conn.execute(statement, params))
     if moved and step.target is not TaskStatus.queued:
         conn.execute(_SWEEP, {"ids": [row.id for row in moved]})
+    if step.sources & FINAL and step.target not in FINAL and (again := [row.id for row in moved if row.has_dependents]):
+        recount(conn, [row.id for row in conn.execute(_WAITING, {"ids": again})])
     return moved

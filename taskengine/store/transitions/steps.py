@@ -24,9 +24,10 @@ _COUNT_DOWN = text(
         FROM task_dependencies d JOIN tasks u ON u.id = d.depends_on_id
         WHERE d.depends_on_id = ANY(CAST(:ids AS uuid[])) GROUP BY d.task_id
     ), locked AS (
-        -- What has ended already counts anew when it is done again.
+        -- What has ended already counts anew when it is done again. What has begun no longer waits: this is not the
+        -- first end of what it depended on.
         SELECT t.id, hit.n, hit.bad FROM tasks t JOIN hit ON hit.task_id = t.id
-        WHERE t.completed_at IS NULL ORDER BY t.id FOR UPDATE OF t
+        WHERE t.completed_at IS NULL AND t.waiting_on > t.gated::int ORDER BY t.id FOR UPDATE OF t
     )
     UPDATE tasks t SET waiting_on = t.waiting_on - locked.n, upstream_bad = t.upstream_bad + locked.bad,
         updated_at = now()
