@@ -1,0 +1,46 @@
+"""What a review of runs, expansions and dependencies found: each was wrong once."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskengine.lifecycle import control
+from tests.conftest import Bench
+from tests.integration.lifecycle import runs
+from tests.integration.lifecycle.conftest import take
+
+FAILS_ONCE = {"config": {"fail_times": 1}, "max_retries": 0}
+
+
+def test_what_waits_for_a_task_that_is_retried_waits_for_it_once_more(bench: Bench) -> None:
+    flaky, other, last = bench.submit(
+        {"key": "flaky"} | FAILS_ONCE,
+        {"key": "other", "execution_type": "manual"},
+        {"depends_on": ["flaky", "other"], "run_on": "always"},
+    )
+    bench.work(flaky)
+    control.retry(bench.engine, bench.caller, flaky)
+    bench.work(flaky)
+    assert bench.statuses([flaky, other, last]) == ["completed", "pending", "pending"]
+    control.execute(bench.engine, bench.caller, other)
+    bench.work(other)
+    assert bench.task(last)["status"] == "queued"
+
+
+def test_a_task_ends_again_though_what_waited_for_its_first_end_is_under_way(bench: Bench) -> None:
+    flaky, cleanup = bench.submit({"key": "flaky"} | FAILS_ONCE, {"depends_on": ["flaky"], "run_on": "always"})
+    bench.work(flaky)
+    take(bench, cleanup)
+    control.retry(bench.engine, bench.caller, flaky)
+    assert bench.work(flaky) == 1
+    assert bench.statuses([flaky, cleanup]) == ["completed", "running"]
+
+
+def test_a_task_outside_of_a_run_waits_for_steps_that_are_done_again(bench: Bench) -> None:
+    run_id = runs.start(bench, [runs.task("first")])
+    first = runs.task_id(bench, run_id, "first")
+    other, last = bench.submit({"key": "other", "execution_type": "manual"}, {"depends_on": [str(first), "other"]})
+    runs.drain(bench)
+    runs.retry(bench, run_id, **{"from": "first"})
+    runs.drain(bench)
+    assert bench.statuses([first, other, last]) == ["completed", "pending", "pending"]
