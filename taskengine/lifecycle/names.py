@@ -160,9 +160,11 @@ _newest_input: tuple[UUID, dict[str, Any]] | None = None
 def _input_of(parent: UUID, read: Callable[[UUID], dict[str, Any]]) -> dict[str, Any]:
     """An expansion's input; the newest is kept, since its children come one after the other. It never changes."""
     global _newest_input  # noqa: PLW0603 - one for the process, whatever rows it works on
-    if _newest_input is None or _newest_input[0] != parent:
-        _newest_input = (parent, read(parent))
-    return _newest_input[1]
+    newest = _newest_input
+    if newest is None or newest[0] != parent:
+        # Another thread may put its own there at any moment.
+        _newest_input = newest = (parent, read(parent))
+    return newest[1]
 
 
 def _prefixes(path: str | None) -> list[str]:
