@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,8 @@ PROBLEM = "application/problem+json"
 MAX_ERRORS = 100
 """Faults reported of one request; a batch of 10,000 may hold many more."""
 RETRY_AFTER_SECONDS = 2
+_SUBJECT = re.compile(r"^[A-Z][a-z]+ should\b")
+"""How Pydantic begins: "Input should", "List should". The path before it says what is meant."""
 REQUEST_ID = "taskengine.request_id"
 """Where a request's id stands in its WSGI environment."""
 
@@ -141,8 +144,8 @@ def _message(kind: str, text: str) -> str:
             return "is required"
         case "model_type" | "dict_type":
             return "should be a JSON object"
-    text = text.removeprefix("Value error, ")
-    return "should" + text.removeprefix("Input should") if text.startswith("Input should") else text
+    text = text.removeprefix("Value error, ").replace(" after validation", "")
+    return _SUBJECT.sub("should", text)
 
 
 def _printable(text: str, limit: int) -> str:
