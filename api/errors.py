@@ -73,7 +73,6 @@ _TITLES = {
 }
 _FLASK_DETAILS = {
     404: "no such path, or an id in it that is no UUID",
-    405: "the path does not take this method",
     413: "the body is larger than this server reads (TASKENGINE_MAX_BODY_BYTES)",
 }
 
@@ -197,6 +196,9 @@ def _http_error(error: HTTPException) -> Response:
         for name, value in error.get_headers()
         if name in ("Allow", "Retry-After", "Content-Range", "WWW-Authenticate")
     }
+    if status == 405:
+        methods = sorted({*headers.get("Allow", "").split(", ")} - {"HEAD", "OPTIONS"})
+        detail = f"this path takes {', '.join(methods)}; the paths and their methods are at /docs"
     return problem(code, detail, headers=headers, status=status)
 
 

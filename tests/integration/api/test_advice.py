@@ -25,3 +25,10 @@ def refusal(api: Api, method: str, path: str, body: Any = None) -> str:
 )
 def test_a_fault_of_a_field_is_told_in_one_way(api: Api, body: Any, said: str) -> None:
     assert refusal(api, "POST", "/v1/runs", body).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "said"), [("DELETE", "/v1/workflows/w", "GET, PUT"), ("POST", "/v1/workflows", "GET")]
+)
+def test_a_wrong_method_is_told_the_right_ones(api: Api, method: str, path: str, said: str) -> None:
+    assert f"this path takes {said};" in refusal(api, method, path)
