@@ -57,7 +57,7 @@ class Names:
         self._run_id: UUID | None = row.run_id
         self._parent_id: UUID | None = row.parent_id
         self._own_input: dict[str, Any] | None = row.input
-        self._prefixes = _prefixes(row.path)
+        self._path: str | None = row.path
         self._row: Any = None
         self.all: dict[str, Any] = {
             "now": engine.clock(),
@@ -105,11 +105,23 @@ class Names:
         with self._engine.db.autocommit() as conn:
             return {*self._run.context, *steps.run_results(conn, self._run_id)}
 
+    @cached_property
+    def _prefixes(self) -> list[str]:
+        """A child of an expansion stands where its expansion does; its own path is only its identifier."""
+        path = self._path
+        if self._parent_id is not None:
+            with self._engine.db.autocommit() as conn:
+                path = steps.expansion_path(conn, self._parent_id) or path
+        return _prefixes(path)
+
     def _ended(self, key: str) -> Any:
         """The end of a task or step by its key: of the own iteration, if it is in one, else the newest."""
         with self._engine.db.autocommit() as conn:
             if self._run_id is None:
-                row = steps.upstream(conn, self._task_id, key)
+                # What a child of an expansion comes after is what its expansion does.
+                either = (self._task_id, self._parent_id)
+                ends = (steps.upstream(conn, task_id, key) for task_id in either if task_id is not None)
+                row = next((item for item in ends if item is not None), None)
             else:
                 found = (steps.latest(conn, self._run_id, key, prefix) for prefix in self._prefixes)
                 row = next((item for item in found if item is not None), None)

@@ -346,6 +346,15 @@ def will_fail(conn: Connection, step_id: UUID, error: dict[str, Any]) -> None:
     conn.execute(_WILL_FAIL, {"id": step_id, "error": document([error])[1:-1]})
 
 
+_EXPANSION_PATH = text("SELECT path FROM tasks WHERE id = :id AND kind = 'expansion'")
+
+
+def expansion_path(conn: Connection, step_id: UUID) -> str | None:
+    """Where an expansion stands in its run; None for other steps."""
+    path: str | None = conn.execute(_EXPANSION_PATH, {"id": step_id}).scalar()
+    return path
+
+
 _INPUT = text("SELECT input FROM tasks WHERE id = :id AND kind = 'expansion'")
 
 

@@ -44,3 +44,28 @@ def test_a_task_outside_of_a_run_waits_for_steps_that_are_done_again(bench: Benc
     runs.retry(bench, run_id, **{"from": "first"})
     runs.drain(bench)
     assert bench.statuses([first, other, last]) == ["completed", "pending", "pending"]
+
+
+def test_children_of_an_expansion_in_a_loop_see_the_results_of_their_own_round(bench: Bench) -> None:
+    child = runs.echo("{{ tasks.fetch.result.message }}") | {
+        "expansion_config": {"type": "array", "array_mapping": {"number": [1, 2]}}
+    }
+    body = [runs.task("fetch", "{{ item }}"), {"id": "each", "type": "task", "task": child}]
+    run_id = runs.start(
+        bench, [{"id": "l", "type": "loop", "for_each": ["A", "B", "C"], "max_parallel": 3, "steps": body}]
+    )
+    runs.drain(bench)
+    for number, item in enumerate("ABC"):
+        made = runs.children(bench, runs.task_id(bench, run_id, f"l[{number}].each"))
+        assert [row.result for row in made] == [{"message": item}] * 2
+
+
+def test_children_of_an_expansion_outside_of_runs_see_what_it_depends_on(bench: Bench) -> None:
+    config = {"type": "array", "array_mapping": {"number": [1, 2]}}
+    first, expansion = bench.submit(
+        {"key": "first"},
+        {"depends_on": ["first"], "config": {"message": "{{ tasks.first.status }}"}, "expansion_config": config},
+    )
+    bench.work(first)
+    runs.drain(bench)
+    assert [row.result for row in runs.children(bench, expansion)] == [{"message": "completed"}] * 2
