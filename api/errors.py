@@ -58,7 +58,7 @@ _TITLES = {
     "not_found": "There is no such thing",
     "method_not_allowed": "The path does not take this method",
     "conflict": "The request does not fit the present state",
-    "invalid_transition": "The task cannot move there from its present state",
+    "invalid_transition": "Its present state does not allow this move",
     "idempotency_conflict": "The Idempotency-Key was used for another request",
     "body_too_large": "The body is too large",
     "unsupported_media_type": "The body is not of a type that is understood",

@@ -198,10 +198,12 @@ def refuse(move: Move[TaskStatus], status: TaskStatus) -> InvalidTransition:
 
 def refuse_run(move: Move[RunStatus], status: RunStatus) -> InvalidTransition:
     """The error for a move that the run's present status does not allow."""
-    allowed = sorted({other.target.value for other in RUN_MOVES.values() if status in other.sources})
+    legal = {name: other.target.value for name, other in RUN_MOVES.items() if status in other.sources}
+    allowed = sorted(set(legal.values()))
+    # Two moves may lead to one state, so each is told by its own name: a cancelled run is retried, never resumed.
     return InvalidTransition(
         f"a run that is {status.value} cannot become {move.target.value} ({move.name}); "
-        f"from {status.value} it may become: {', '.join(allowed) or 'nothing, it is final'}",
+        f"it may be: {', '.join(sorted(legal))}",
         **{"from": status.value, "to": move.target.value, "allowed": allowed},
     )
 

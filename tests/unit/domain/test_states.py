@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from taskengine.domain.states import FINAL, MOVES, TaskStatus, allowed_from, expand_status, refuse
+from taskengine.domain.states import (
+    FINAL,
+    MOVES,
+    RUN_MOVES,
+    RunStatus,
+    TaskStatus,
+    allowed_from,
+    expand_status,
+    refuse,
+    refuse_run,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +49,9 @@ def test_a_running_task_is_not_moved_by_waiting_moves() -> None:
     movers = {name for name, move in MOVES.items() if TaskStatus.running in move.sources and not move.of_steps}
     assert movers == {"completed", "failed", "retry_scheduled", "lost", "cancelled"}
     assert {MOVES[name].target for name in movers} - FINAL == {TaskStatus.retrying, TaskStatus.queued}
+
+
+def test_a_refusal_to_resume_a_cancelled_run_does_not_offer_to_resume_it() -> None:
+    error = refuse_run(RUN_MOVES["resumed"], RunStatus.cancelled)
+    assert error.detail == "a run that is cancelled cannot become running (resumed); it may be: retried"
+    assert error.extra["allowed"] == ["running"]
