@@ -115,7 +115,7 @@ def delete(engine: Engine, caller: Caller, task_id: UUID) -> None:
             raise Conflict(f"a task that is {row.status} cannot be deleted; cancel it first")
         if row.run_id is not None and row.scope_id is not None:
             raise Conflict(f"the task is a part of run {row.run_id}, and goes with it")
-        if row.scope_id is not None and row.completed_at is None:
+        if row.scope_id is not None and not steps.has_ended(conn, row.parent_id):
             raise Conflict(f"the task is a part of {row.parent_id}, which has not ended")
         if tasks.open_dependents(conn, [task_id]):
             raise Conflict("other tasks wait for this one; cancel or delete those first")

@@ -346,6 +346,14 @@ def will_fail(conn: Connection, step_id: UUID, error: dict[str, Any]) -> None:
     conn.execute(_WILL_FAIL, {"id": step_id, "error": document([error])[1:-1]})
 
 
+_HAS_ENDED = text("SELECT completed_at IS NOT NULL FROM tasks WHERE id = :id FOR NO KEY UPDATE")
+
+
+def has_ended(conn: Connection, step_id: UUID) -> bool:
+    """Whether a step has ended; it is locked."""
+    return bool(conn.execute(_HAS_ENDED, {"id": step_id}).scalar())
+
+
 _EXPANSION_PATH = text("SELECT path FROM tasks WHERE id = :id AND kind = 'expansion'")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskengine.lifecycle import control
+from taskengine.domain.errors import Conflict
+from taskengine.lifecycle import control, edit
 from tests.conftest import Bench
 from tests.integration.lifecycle import runs
 from tests.integration.lifecycle.conftest import take
@@ -69,3 +70,15 @@ def test_children_of_an_expansion_outside_of_runs_see_what_it_depends_on(bench: 
     bench.work(first)
     runs.drain(bench)
     assert [row.result for row in runs.children(bench, expansion)] == [{"message": "completed"}] * 2
+
+
+def test_a_child_is_not_deleted_while_its_expansion_goes_on(bench: Bench) -> None:
+    config = {"type": "array", "array_mapping": {"number": [1, 2]}}
+    (expansion,) = bench.submit({"expansion_config": config} | FAILS_ONCE)
+    first = runs.children(bench, expansion)[0].id
+    bench.work(first)
+    with pytest.raises(Conflict, match="has not ended"):
+        edit.delete(bench.engine, bench.caller, first)
+    runs.drain(bench)
+    assert bench.task(expansion)["status"] == "failed"
+    edit.delete(bench.engine, bench.caller, first)
