@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.operations import Query
 from api.pagination import PageQuery
@@ -27,6 +28,14 @@ class RunBody(RunSpec):
     definition: JsonObject | Definition | None = Field(  # type: ignore[assignment]  # wider: text is parsed here
         None, description="A workflow as in `/v1/workflows/schema`, or the text of one in YAML."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bare_definition(cls, data: Any) -> Any:
+        """A definition that was sent as it is gets one answer, and not one for each of its fields."""
+        if isinstance(data, dict) and "steps" in data and "definition" not in data:
+            raise PydanticCustomError("bare_definition", 'is a definition itself; send it as {"definition": ...}')
+        return data
 
 
 class RunGroup(Shape):

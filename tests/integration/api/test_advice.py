@@ -32,3 +32,11 @@ def test_a_fault_of_a_field_is_told_in_one_way(api: Api, body: Any, said: str) -
 )
 def test_a_wrong_method_is_told_the_right_ones(api: Api, method: str, path: str, said: str) -> None:
     assert f"this path takes {said};" in refusal(api, method, path)
+
+
+def test_a_bare_definition_is_told_where_it_belongs(api: Api) -> None:
+    definition = {"name": "w", "steps": [{"id": "a", "type": "wait", "seconds": 1}]}
+
+    assert (
+        refusal(api, "POST", "/v1/runs", definition) == 'body: is a definition itself; send it as {"definition": ...}'
+    )
