@@ -81,7 +81,10 @@ def _bounded(value: Any) -> Any:
         depth += bool(level)
         number += len(level)
         if depth > MAX_DEPTH:
-            raise PydanticCustomError("steps_too_deep", f"nests steps deeper than {MAX_DEPTH} levels")
+            raise PydanticCustomError(
+                "steps_too_deep",
+                f"nests steps deeper than {MAX_DEPTH} levels; make the inner ones a workflow, and start it by a workflow step",
+            )
         if number > MAX_STEPS:
             raise PydanticCustomError("too_many_steps", f"has more than {MAX_STEPS} steps")
     return value

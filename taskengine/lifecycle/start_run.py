@@ -115,8 +115,8 @@ def raise_faults(faults: list[DefinitionFault], prefix: tuple[str, ...]) -> None
     errors = [fault.as_field_error(*prefix) for fault in faults[:_SHOWN_ERRORS]]
     first = faults[0]
     more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-    where = f"line {first.line}: " if first.line is not None else ""
-    text = f"{where}{first.path}: {first.message}{more}"
+    line = f"line {first.line}" if first.line is not None else ""
+    text = ": ".join(part for part in (line, first.path, first.message) if part) + more
     match first.code:
         case "circular_dependency":
             raise CircularDependency(text, errors)
