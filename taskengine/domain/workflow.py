@@ -81,10 +81,8 @@ def _bounded(value: Any) -> Any:
         depth += bool(level)
         number += len(level)
         if depth > MAX_DEPTH:
-            raise PydanticCustomError(
-                "steps_too_deep",
-                f"nests steps deeper than {MAX_DEPTH} levels; make the inner ones a workflow, and start it by a workflow step",
-            )
+            text = f"nests steps deeper than {MAX_DEPTH} levels; move inner ones into a workflow of their own"
+            raise PydanticCustomError("steps_too_deep", text)
         if number > MAX_STEPS:
             raise PydanticCustomError("too_many_steps", f"has more than {MAX_STEPS} steps")
     return value
