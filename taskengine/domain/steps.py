@@ -221,7 +221,8 @@ class WaitStep(StepBase):
                 "timeout_not_allowed", f"waits for a time already (`{given[0]}`); leave timeout_seconds out"
             )
         if "on_timeout" in self.model_fields_set and self.timeout_seconds is None:
-            raise PydanticCustomError("on_timeout_without_timeout", "has on_timeout, but no timeout_seconds")
+            text = "has on_timeout, but no timeout_seconds; give it one"
+            raise PydanticCustomError("on_timeout_without_timeout", text)
         return self
 
 
