@@ -18,6 +18,7 @@ MASK = "***"
 _SEALED = "$encrypted"
 # More of a name than the longest word below needs; clients choose names, and those that are cached must stay short.
 _TELLING = 60
+_TELLING_PART = 8
 _SENSITIVE = re.compile(
     r"(^|_)(password|passwd|passphrase|secret|token|api_?key|access_key|private_key|secret_key|"
     r"authorization|credential|cookie)s?$"
@@ -67,6 +68,11 @@ def _is_credential(text: str, below: bool) -> bool:
     return next(_in_url(text), None) is not None
 
 
+def _is_made_of(text: str, known: Collection[str]) -> bool:
+    """Whether a text is a known credential, or holds one: ``Bearer …``. Short ones stand in too many texts by chance."""
+    return text in known or any(len(credential) >= _TELLING_PART and credential in text for credential in known)
+
+
 def holds_reserved_name(value: Any) -> bool:
     """Whether a client's JSON uses the name that marks sealed values."""
     if isinstance(value, dict):
@@ -96,7 +102,8 @@ def seal(
 ) -> Any:
     """A copy in which every credential is ciphertext. ``declared`` are the type's own secret fields.
 
-    ``below``: the value stands below the name of a credential. ``known`` are texts that are credentials anywhere.
+    ``below``: the value stands below the name of a credential. ``known`` are texts that are credentials anywhere, also
+    within others.
     """
     if isinstance(value, dict):
         return {
@@ -105,7 +112,7 @@ def seal(
         }
     if isinstance(value, list):
         return [seal(item, declared, encrypt, below=below, known=known) for item in value]
-    if isinstance(value, str) and (value in known or _is_credential(value, below)):
+    if isinstance(value, str) and (_is_credential(value, below) or _is_made_of(value, known)):
         return {_SEALED: encrypt(value)}
     return value
 

@@ -146,7 +146,7 @@ def _wait(conn: Connection, row: Any, step: dict[str, Any], names: Names) -> Cam
         return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": taken}]))
     state = None
     if "approval" in step:
-        state = {"message": names.render(step["approval"].get("message"))}
+        state = {"message": names.hide(names.render(step["approval"].get("message")))}
     transitions.step(conn, "waiting", [{"id": row.id, "limit_seconds": limit, "state": state}])
     return Came()
 
@@ -161,7 +161,7 @@ def _moment(text: str, names: Names) -> datetime:
     try:
         return read_timestamp(value)
     except ValueError as error:
-        raise PermanentError("not_a_time", f"until: {value!r} {error}") from None
+        raise PermanentError("not_a_time", names.hide(f"until: {value!r} {error}")) from None
 
 
 def _early_signal(conn: Connection, row: Any, signal: str) -> dict[str, Any] | None:
@@ -181,4 +181,5 @@ def _workflow(engine: Engine, conn: Connection, row: Any, step: dict[str, Any], 
     if parent.depth + 1 > MAX_DEPTH:
         raise PermanentError("runs_too_deep", f"runs start runs more than {MAX_DEPTH} levels deep")
     _start(conn, row)
-    return outset.sub_run(engine, conn, row, step, names.render(step.get("variables") or {}), parent.depth + 1)
+    variables = names.render(step.get("variables") or {})
+    return outset.sub_run(engine, conn, row, step, variables, parent.depth + 1, names.credentials)

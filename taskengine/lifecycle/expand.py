@@ -53,7 +53,7 @@ def made(config: ExpansionConfig, values: dict[str, Any], names: Names, start: i
     try:
         yield from children.children(config, values, names=names.all, unmet=schemas.unmet, start=start)
     except ExpansionFault as fault:
-        raise PermanentError(fault.code, f"{fault.field}: {fault.message}", {"field": fault.field}) from fault
+        raise _told(fault, names) from fault
 
 
 def total_of(config: ExpansionConfig, values: dict[str, Any], names: Names) -> int | None:
@@ -61,7 +61,7 @@ def total_of(config: ExpansionConfig, values: dict[str, Any], names: Names) -> i
     try:
         return children.total(config, values, names=names.all)
     except ExpansionFault as fault:
-        raise PermanentError(fault.code, f"{fault.field}: {fault.message}", {"field": fault.field}) from fault
+        raise _told(fault, names) from fault
 
 
 def begin(engine: Engine, conn: Connection, row: Any, names: Names, paused: bool) -> tuple[dict[str, Any], set[str]]:
@@ -180,7 +180,7 @@ def collected(engine: Engine, conn: Connection, row: Any) -> Any:
             )
         after = batch[-1].sequence_num
         size += len(batch)
-    result = _result(collector)
+    result = names.hide(_result(collector, names))
     if len(orjson.dumps(result)) <= engine.settings.max_collection_bytes:
         return result
     counts = steps.counts(conn, row.id)
@@ -188,8 +188,12 @@ def collected(engine: Engine, conn: Connection, row: Any) -> Any:
     return {"summary": summary, "too_large": True, "children": f"/v1/tasks?parent_id={row.id}"}
 
 
-def _result(collector: Collector) -> Any:
+def _result(collector: Collector, names: Names) -> Any:
     try:
         return collector.result()
     except ExpansionFault as fault:
-        raise PermanentError(fault.code, f"{fault.field}: {fault.message}", {"field": fault.field}) from fault
+        raise _told(fault, names) from fault
+
+
+def _told(fault: ExpansionFault, names: Names) -> PermanentError:
+    return PermanentError(fault.code, names.hide(f"{fault.field}: {fault.message}"), {"field": fault.field})

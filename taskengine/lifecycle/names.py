@@ -13,8 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from taskengine.domain import conditions, credentials, templates
+from taskengine.domain.cleaning import clean_json
 from taskengine.domain.conditions import MISSING
 from taskengine.domain.errors import PermanentError
+from taskengine.domain.redaction import Redactor
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import runs, steps
 
@@ -154,16 +156,24 @@ class Names:
     def render(self, value: Any) -> Any:
         """A JSON value with its templates rendered; PermanentError ``template_error`` names the template at fault."""
         try:
-            return templates.render(value, self.all)
+            # What comes of it is stored: a number or a character that the record refuses must not undo more than this.
+            return clean_json(templates.render(value, self.all))
         except templates.TemplateFault as error:
-            raise PermanentError("template_error", str(error)) from error
+            raise PermanentError("template_error", self.hide(str(error))) from error
 
     def holds(self, condition: conditions.Condition) -> bool:
         """Whether a condition holds now; PermanentError ``condition_error`` when it cannot be decided."""
         try:
             return conditions.evaluate(condition, self.value_of, self.render)
         except conditions.ConditionFault as error:
-            raise PermanentError("condition_error", str(error), {"field": error.field}) from error
+            raise PermanentError("condition_error", self.hide(str(error)), {"field": error.field}) from error
+
+    def hide(self, value: Any) -> Any:
+        """A JSON value, to be shown to people, with ``***`` for every credential that was among the values."""
+        redactor = Redactor()
+        for credential in self.credentials:
+            redactor.add(credential)
+        return redactor.json(value)
 
 
 _newest_input: tuple[UUID, dict[str, Any]] | None = None

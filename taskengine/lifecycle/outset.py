@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
@@ -19,12 +20,14 @@ from taskengine.lifecycle.validate import declared_secrets
 from taskengine.store import transitions, workflows
 
 
-def open_run(engine: Engine, conn: Connection, row: dict[str, Any], planted: list[Node]) -> tuple[UUID, Came]:
+def open_run(
+    engine: Engine, conn: Connection, row: dict[str, Any], planted: list[Node], known: Collection[str] = ()
+) -> tuple[UUID, Came]:
     """Store a run and its first rows. ``row`` has what ``transitions.insert_run`` takes, but the id; its definition is
-    sealed already.
+    sealed already. ``known`` are credentials that may be among its variables, under any name.
     """
-    declared = declared_secrets(engine)
-    sealed = {name: credentials.seal(row[name], declared, engine.cipher.encrypt) for name in ("variables", "context")}
+    declared, encrypt = declared_secrets(engine), engine.cipher.encrypt
+    sealed = {name: credentials.seal(row[name], declared, encrypt, known=known) for name in ("variables", "context")}
     run_id = new_id()
     transitions.insert_run(conn, row | sealed | {"id": run_id})
     ground = Ground(run_id, row["organization_id"], row["created_by"])
@@ -51,9 +54,15 @@ def with_defaults(spec: WorkflowSpec, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def sub_run(
-    engine: Engine, conn: Connection, row: Any, step: dict[str, Any], variables: dict[str, Any], depth: int
+    engine: Engine,
+    conn: Connection,
+    row: Any,
+    step: dict[str, Any],
+    variables: dict[str, Any],
+    depth: int,
+    known: Collection[str] = (),
 ) -> Came:
-    """Begin the run that a ``workflow`` step waits for."""
+    """Begin the run that a ``workflow`` step waits for. ``known`` are credentials that ``variables`` may hold."""
     found = workflows.get(conn, row.organization_id, step["workflow"], step.get("version"))
     if found is None:
         raise PermanentError("unknown_workflow", f"there is no workflow {step['workflow']!r} of that version")
@@ -75,5 +84,6 @@ def sub_run(
             "created_by": row.created_by,
         },
         nodes.of_steps(spec.steps, spec.on_failure),
+        known,
     )
     return came

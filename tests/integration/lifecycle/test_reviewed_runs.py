@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from taskengine.domain.errors import Conflict
@@ -82,3 +84,54 @@ def test_a_child_is_not_deleted_while_its_expansion_goes_on(bench: Bench) -> Non
     runs.drain(bench)
     assert bench.task(expansion)["status"] == "failed"
     edit.delete(bench.engine, bench.caller, first)
+
+
+@pytest.mark.parametrize("number", ["9999999999 * 9999999999", "'\\ud800'", "'\\x00'", "{'inner': now}"])
+def test_what_a_template_makes_does_not_keep_the_step_before_from_ending(bench: Bench, number: str) -> None:
+    runs.register(bench, "inner", [runs.task("within")], variables={"value": 1})
+    template = f"{{{{ [{number}] }}}}"
+    run_id = runs.start(
+        bench,
+        [
+            runs.task("first"),
+            {"id": "loop", "type": "loop", "for_each": template, "steps": [runs.task("each")]},
+            {"id": "sub", "type": "workflow", "workflow": "inner", "variables": {"value": template}},
+            {"id": "ask", "type": "wait", "approval": {"approvers": ["me"], "message": template}},
+        ],
+    )
+    runs.drain(bench)
+    assert runs.statuses(bench, run_id)["ask"] == "waiting_input"
+
+
+CREDENTIAL = "open-sesame-4711"
+
+
+def test_templates_of_steps_show_no_credential(bench: Bench) -> None:
+    runs.register(bench, "inner", [runs.task("within")], variables={"value": 1})
+    token, missing = "{{ variables.api_token }}", "{{ variables[variables.api_token] }}"
+    expansion = {"type": "array", "array_mapping": {"n": [1]}, "output_format": "single"}
+    custom = {"type": "custom", "field_mappings": {"n": "{{ 'Basic ' ~ variables.api_token }}"}}
+    steps: list[dict[str, Any]] = [
+        {"id": "sub", "type": "workflow", "workflow": "inner", "variables": {"value": token}},
+        {"id": "until", "type": "wait", "until": token},
+        {"id": "ask", "type": "wait", "approval": {"approvers": ["me"], "message": token}},
+        {"id": "undefined", "type": "workflow", "workflow": "inner", "variables": {"value": missing}},
+        {"id": "loop", "type": "loop", "for_each": missing, "steps": [runs.task("each")]},
+        {
+            "id": "bearers",
+            "type": "loop",
+            "for_each": "{{ ['Bearer ' ~ variables.api_token] }}",
+            "steps": [runs.task("bearer")],
+        },
+        {"id": "reduced", "type": "task", "task": runs.echo(expansion_config=expansion | {"reduce": token})},
+        {"id": "faulty", "type": "task", "task": runs.echo(expansion_config=expansion | {"reduce": missing})},
+        {"id": "mapped", "type": "task", "task": runs.echo(expansion_config=custom, input={"data": {}})},
+    ]
+    runs.go(
+        bench,
+        [step | {"depends_on": []} for step in steps],
+        variables={"api_token": ""},
+        run={"variables": {"api_token": CREDENTIAL}},
+    )
+    for table in ("tasks", "runs", "events"):
+        assert CREDENTIAL not in str(bench.sql(f"SELECT * FROM {table}"))
