@@ -24,7 +24,7 @@ _NEXT_BY_CODE = {
 }
 _NEXT_BY_STATUS = {
     401: "Pass --api-key, set TASKENGINE_API_KEY, or run where `taskengine up` keeps its data (TASKENGINE_HOME).",
-    403: "Make a key with that scope: taskengine keys create NAME --scope admin",
+    403: "Use the key of somebody who may: --api-key KEY",
     404: "Look for it: taskengine tasks list, runs list, workflows list, queues list, types",
 }
 
@@ -94,6 +94,8 @@ def _refusal(error: ApiError) -> Failure:
     exits = {401: Exit.denied, 403: Exit.denied, 404: Exit.not_found, 429: Exit.unreachable}
     fallback = Exit.unreachable if error.status >= 500 else Exit.refused
     advice = _NEXT_BY_CODE.get(error.code) or _NEXT_BY_STATUS.get(error.status)
+    if error.status == 403 and "scope" in error.detail:
+        advice = "Make a key with that scope: taskengine keys create NAME --scope admin"
     if any(fault.type == "unknown_type" for fault in error.errors):
         advice = "List the task types: taskengine types"
     if advice is None:

@@ -200,6 +200,7 @@ def test_many_tasks_are_shown_as_counts(run: Run, api: ScriptedApi, tmp_path: Pa
     [
         (problem(401, "unauthenticated", "no key"), 5, "TASKENGINE_API_KEY"),
         (problem(403, "forbidden", "needs scope admin"), 5, "--scope admin"),
+        (problem(403, "forbidden", "ann is not among those who may answer: ops"), 5, "the key of somebody who may"),
         (problem(404, "not_found", "no such task"), 3, "tasks list"),
         (problem(409, "invalid_transition", "it is final", allowed=[]), 4, "tasks show"),
         (problem(409, "conflict", "paused"), 4, "Mend that"),
