@@ -17,6 +17,20 @@ def stop_rows(conn: Connection, rows: Sequence[Any], reason: str, by: str) -> Ca
 
     Running tasks end within seconds, by their own attempt, and the steps around them after them; the rest ends now.
     """
+    came = Came()
+    seen: set[UUID] = set()
+    fresh = list(rows)
+    while fresh:
+        seen |= {row.id for row in fresh}
+        came.add(_stop(conn, fresh, reason, by))
+        # A step that went on meanwhile may have made rows that the look before did not see. Once it has been stopped
+        # nothing else leads to them.
+        made = {row.id: row for row in steps.below(conn, sorted(seen)) if row.id not in seen}
+        fresh = list(made.values())
+    return came
+
+
+def _stop(conn: Connection, rows: Sequence[Any], reason: str, by: str) -> Came:
     waiting = [row.id for row in rows if row.kind == "task" and row.status != "running"]
     at_work = {row.id for row in rows if row.kind == "task" and row.status == "running"}
     controls = [row for row in rows if row.kind != "task"]
@@ -66,9 +80,5 @@ def stop_run(conn: Connection, run_id: UUID, reason: str, by: str, error: dict[s
     """
     runs.request_cancel(conn, run_id, reason, error)
     came = Came(scopes={run_id})
-    seen: set[UUID] = set()
-    # A step that began meanwhile may have made rows that the look before did not see.
-    while fresh := [row for row in steps.below(conn, [run_id]) if row.id not in seen]:
-        seen |= {row.id for row in fresh}
-        came.add(stop_rows(conn, fresh, reason, by))
+    came.add(stop_rows(conn, steps.below(conn, [run_id]), reason, by))
     return came

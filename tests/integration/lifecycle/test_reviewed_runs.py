@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
 
 from taskengine.domain.errors import Conflict
-from taskengine.lifecycle import control, edit
+from taskengine.lifecycle import control, control_run, edit, recover
 from tests.conftest import Bench
 from tests.integration.lifecycle import runs
 from tests.integration.lifecycle.conftest import take
@@ -135,3 +137,40 @@ def test_templates_of_steps_show_no_credential(bench: Bench) -> None:
     )
     for table in ("tasks", "runs", "events"):
         assert CREDENTIAL not in str(bench.sql(f"SELECT * FROM {table}"))
+
+
+def test_a_round_that_begins_while_its_run_is_cancelled_is_cancelled_too(bench: Bench) -> None:
+    body = [{"id": "pause", "type": "wait", "seconds": 100}, runs.task("work", depends_on=[])]
+    loop = {"id": "l", "type": "loop", "condition": runs.when("loop.index", "less_than", 3), "steps": body}
+    run_id = runs.start(bench, [loop])
+    runs.drain(bench)
+    bench.sql("UPDATE tasks SET run_at = now() WHERE run_at IS NOT NULL")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def next_round() -> None:
+        with bench.engine.db.begin():
+            recover.release_due(bench.engine)
+            begun.set()
+            assert go_on.wait(10)
+
+    other = threading.Thread(target=next_round)
+    other.start()
+    assert begun.wait(10)
+    cancelling = threading.Thread(
+        target=lambda: control_run.cancel(bench.engine, bench.caller, run_id, None), daemon=True
+    )
+    cancelling.start()
+    until_blocked(bench)
+    go_on.set()
+    other.join(10)
+    cancelling.join(10)
+    assert runs.shown(bench, run_id)["status"] == "cancelled"
+    assert {row.status for row in bench.sql("SELECT status FROM tasks")} == {"cancelled", "completed"}
+    assert bench.sql("SELECT FROM outbox") == []
+
+
+def until_blocked(bench: Bench) -> None:
+    """Wait until somebody waits for a lock."""
+    give_up = time.monotonic() + 10
+    while not bench.sql("SELECT FROM pg_locks WHERE NOT granted"):
+        assert time.monotonic() < give_up, "nobody waits for a lock"
