@@ -72,6 +72,8 @@ def apply(
     run: Any | None,
 ) -> None:
     """Write what is to be done again, and let it go. Conflict while some of it is still at work."""
+    if run is not None and run.completed_at is None and run.cancel_requested_at is not None:
+        raise Conflict("the run is being stopped; wait until it has ended, and retry it then")
     busy = [row_id for row_id in what.reset | what.dropped if row_id in rows and rows[row_id].status in _AT_WORK]
     if busy:
         names = ", ".join(redoing.names(conn, busy[:5]))

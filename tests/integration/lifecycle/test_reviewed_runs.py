@@ -174,3 +174,16 @@ def until_blocked(bench: Bench) -> None:
     give_up = time.monotonic() + 10
     while not bench.sql("SELECT FROM pg_locks WHERE NOT granted"):
         assert time.monotonic() < give_up, "nobody waits for a lock"
+
+
+def test_a_run_that_is_being_cancelled_begins_nothing_anew(bench: Bench) -> None:
+    run_id = runs.start(bench, [runs.failing("a"), runs.task("b", depends_on=[])])
+    failed, running = runs.task_id(bench, run_id, "a"), runs.task_id(bench, run_id, "b")
+    bench.work(failed)
+    take(bench, running)
+    control_run.cancel(bench.engine, bench.caller, run_id, None)
+    with pytest.raises(Conflict, match="is being stopped"):
+        runs.retry(bench, run_id)
+    with pytest.raises(Conflict, match="is being stopped"):
+        control.retry(bench.engine, bench.caller, failed)
+    assert runs.statuses(bench, run_id) == {"a": "failed", "b": "running"}
