@@ -130,4 +130,8 @@ def _deliver(engine: Engine, conn: Connection, caller: Caller, row: Any, sent: S
         return
     if len(row.signals) >= MAX_SIGNALS:
         raise Conflict(f"{MAX_SIGNALS} signals wait to be taken already; the run seems not to wait for them")
-    runs.change(conn, row.id, signals=[*row.signals, kept])
+    signals = [*row.signals, kept]
+    if runs.size_of(signals) > MAX_CONTEXT_BYTES:
+        text = f"signals that wait to be taken would have more than {MAX_CONTEXT_BYTES} bytes together"
+        raise Conflict(f"{text}; the run seems not to wait for them")
+    runs.change(conn, row.id, signals=signals)

@@ -187,3 +187,10 @@ def test_a_run_that_is_being_cancelled_begins_nothing_anew(bench: Bench) -> None
     with pytest.raises(Conflict, match="is being stopped"):
         control.retry(bench.engine, bench.caller, failed)
     assert runs.statuses(bench, run_id) == {"a": "failed", "b": "running"}
+
+
+def test_signals_that_nobody_takes_are_bounded_in_bytes(bench: Bench) -> None:
+    run_id = runs.start(bench, [{"id": "ask", "type": "wait", "signal": "go"}])
+    runs.signal(bench, run_id, "other", data={"text": "x" * 600_000})
+    with pytest.raises(Conflict, match="1048576 bytes"):
+        runs.signal(bench, run_id, "other", data={"text": "x" * 600_000})
