@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from taskengine.domain.steps import (
@@ -35,7 +35,7 @@ from taskengine.domain.steps import (
     walk,
 )
 from taskengine.domain.task import TaskSpec
-from taskengine.domain.wire import JsonObject, Name, Seconds, Text, Wire
+from taskengine.domain.wire import JsonObject, Name, Seconds, Text, Wire, check_json
 
 __all__ = [
     "MAX_DEPTH",
@@ -195,7 +195,9 @@ class RetrySpec(Wire):
         None, alias="from", description="Key or path of the step that is run again, with what follows."
     )
     overrides: dict[StepName, JsonObject] = Field({}, description="Other configs, by key or path.")
-    outputs: dict[StepName, Any] = Field({}, description="Results that stand in for running, by key or path.")
+    outputs: dict[StepName, Annotated[Any, AfterValidator(check_json)]] = Field(
+        {}, description="Results that stand in for running, by key or path."
+    )
 
 
 class SignalSpec(Wire):

@@ -7,8 +7,10 @@ import time
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from taskengine.domain.errors import Conflict
+from taskengine.domain.workflow import RetrySpec
 from taskengine.lifecycle import control, control_run, edit, recover
 from tests.conftest import Bench
 from tests.integration.lifecycle import runs
@@ -194,3 +196,9 @@ def test_signals_that_nobody_takes_are_bounded_in_bytes(bench: Bench) -> None:
     runs.signal(bench, run_id, "other", data={"text": "x" * 600_000})
     with pytest.raises(Conflict, match="1048576 bytes"):
         runs.signal(bench, run_id, "other", data={"text": "x" * 600_000})
+
+
+@pytest.mark.parametrize("result", ["\0", "\ud800", 10**30, float("nan")])
+def test_a_supplied_result_is_json_that_the_record_holds(result: Any) -> None:
+    with pytest.raises(ValidationError):
+        RetrySpec.model_validate({"outputs": {"a": [result]}})
