@@ -174,13 +174,13 @@ def resume(call: Call, task_id: UUID, body: NoBody) -> Answer:  # noqa: ARG001 -
 
 @door.route("POST", "/v1/tasks/<uuid:task_id>/approve", {200: Task})
 def approve(call: Call, task_id: UUID, body: ApproveBody) -> Answer:
-    """Release a task that waits for human review."""
+    """Release a task that waits for human review, or approve what a run's approval step asks."""
     return ok(review.approve(call.engine, call.caller, task_id, body.notes))
 
 
 @door.route("POST", "/v1/tasks/<uuid:task_id>/reject", {200: Task})
 def reject(call: Call, task_id: UUID, body: RejectBody) -> Answer:
-    """Refuse a task that waits for human review; it is cancelled."""
+    """Refuse a task that waits for human review, which is cancelled, or an approval step, which fails."""
     return ok(review.reject(call.engine, call.caller, task_id, body.reason))
 
 

@@ -35,7 +35,7 @@ Kinds = Annotated[
     list[str] | None,
     typer.Option("--kind", metavar="KIND", help="Such as loop, wait, group. Several; default: task and expansion."),
 ]
-Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Kept in the task's history.")]
+Reason = Annotated[str | None, typer.Option(metavar="TEXT", help="Kept in the history.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -180,14 +180,14 @@ def execute(options: Options, task_id: TaskId) -> None:
 def approve(
     options: Options,
     task_id: TaskId,
-    notes: Annotated[str | None, typer.Option(metavar="TEXT", help="Kept in the task's history.")] = None,
+    notes: Annotated[str | None, typer.Option(metavar="TEXT", help="Kept in the history.")] = None,
 ) -> None:
-    """Release a task that waits for human review."""
+    """Release a task that waits for human review, or approve what a run's approval step asks."""
     _act(options, lambda tasks: tasks.approve(task_id, notes))
 
 
 def reject(options: Options, task_id: TaskId, reason: Reason = None) -> None:
-    """Refuse a task that waits for human review; it is cancelled."""
+    """Refuse a task that waits for human review, which is cancelled, or an approval step, which fails."""
     _act(options, lambda tasks: tasks.reject(task_id, reason))
 
 

@@ -6,7 +6,7 @@ ClientError
 ├── RunTimeout            the run had not ended in time; carries the run as it stood
 └── ApiError              the API answered with a problem (RFC 9457)
     ├── Unauthenticated   401: no valid key
-    ├── Forbidden         403: the key lacks the scope
+    ├── Forbidden         403: the key lacks the scope, or its holder may not answer
     ├── NotFound          404
     ├── Conflict          409: does not fit the present state, or the idempotency key was used before
     ├── Invalid           400, 413, 415, 422: the input is wrong; ``errors`` names each field
@@ -93,7 +93,7 @@ class Unauthenticated(ApiError):
 
 
 class Forbidden(ApiError):
-    """The API key lacks the scope."""
+    """The API key lacks the scope, or its holder is none of those who may answer."""
 
 
 class NotFound(ApiError):

@@ -143,11 +143,11 @@ class Tasks:
         return self._act(task_id, "resume")
 
     def approve(self, task_id: str | UUID, notes: str | None = None) -> Task:
-        """Release a task that waits for human review."""
+        """Release a task that waits for human review, or approve what a run's approval step asks."""
         return self._act(task_id, "approve", {"notes": notes} if notes else None)
 
     def reject(self, task_id: str | UUID, reason: str | None = None) -> Task:
-        """Refuse a task that waits for human review; it is cancelled."""
+        """Refuse a task that waits for human review, which is cancelled, or an approval step, which fails."""
         return self._act(task_id, "reject", {"reason": reason} if reason else None)
 
     def explain(self, task_id: str | UUID) -> Explanation:

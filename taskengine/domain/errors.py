@@ -117,7 +117,7 @@ class Unauthenticated(EngineError):
 
 
 class Forbidden(EngineError):
-    """The API key lacks the scope."""
+    """The API key lacks the scope, or its holder is none of those who may answer."""
 
     code: ClassVar[str] = "forbidden"
 
