@@ -146,7 +146,8 @@ def _diagram(moves: Sequence[Move[S]], statuses: type[S], first: Sequence[str]) 
 
 def errors_page() -> str:
     """Codes of the API's answers, and codes of attempts."""
-    classes = {cls.code: cls for cls in _engine_errors(errors.EngineError)}
+    # A subclass that has no code of its own does not speak for it.
+    classes = {cls.code: cls for cls in _engine_errors(errors.EngineError) if "code" in vars(cls)}
     answers = [
         (code(name), str(status), first_paragraph(classes[name].__doc__) if name in classes else _title(name))
         for name, status in STATUS.items()
