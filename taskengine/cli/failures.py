@@ -101,7 +101,7 @@ def _refusal(error: ApiError) -> Failure:
     if advice is None:
         later = error.status == 429 or error.status >= 500
         advice = _ADVICE if later else "Mend that and send it again."
-    lines = [error.detail, *(f"  {fault}" for fault in error.errors)]
+    lines = [error.detail, *(f"  {fault}" for fault in error.untold)]
     errors = [_fault(fault) for fault in error.errors]
     return Failure(
         exits.get(error.status, fallback),

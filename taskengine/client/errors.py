@@ -85,7 +85,12 @@ class ApiError(ClientError):
         self.errors = tuple(_field_errors(problem.get("errors")))
         self.extra = {name: value for name, value in problem.items() if name not in _MEMBERS}
         self.retry_after_seconds = retry_after_seconds
-        super().__init__("; ".join([self.detail, *(str(error) for error in self.errors)]))
+        super().__init__("; ".join([self.detail, *(str(error) for error in self.untold)]))
+
+    @property
+    def untold(self) -> tuple[FieldError, ...]:
+        """The ``errors``, unless there is but one and ``detail`` tells it already."""
+        return () if len(self.errors) == 1 and self.errors[0].msg in self.detail else self.errors
 
 
 class Unauthenticated(ApiError):
