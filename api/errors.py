@@ -47,6 +47,7 @@ STATUS: dict[str, int] = {
     "unknown_workflow": 422,
     "internal_error": 500,
     "unavailable": 503,
+    "deadlock": 503,
 }
 """Every code that an answer can carry. The first code of a status also stands for Flask's own errors of it."""
 
@@ -70,6 +71,7 @@ _TITLES = {
     "unknown_workflow": "There is no such workflow",
     "internal_error": "The server failed",
     "unavailable": "A needed service cannot be reached",
+    "deadlock": "Too much was going on at once; the same request, made again, goes through",
 }
 _FLASK_DETAILS = {
     404: "no such path, or an id in it that is no UUID",

@@ -131,6 +131,8 @@ class Unavailable(EngineError):
 class Deadlock(Unavailable):
     """Two transactions waited for each other, and this one was undone: done again, it finds its way."""
 
+    code: ClassVar[str] = "deadlock"
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
