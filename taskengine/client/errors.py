@@ -90,7 +90,11 @@ class ApiError(ClientError):
     @property
     def untold(self) -> tuple[FieldError, ...]:
         """The ``errors``, unless there is but one and ``detail`` tells it already."""
-        return () if len(self.errors) == 1 and self.errors[0].msg in self.detail else self.errors
+        if len(self.errors) != 1:
+            return self.errors
+        [error] = self.errors
+        placed = error.line is None or f"line {error.line}:" in self.detail
+        return () if placed and error.msg in self.detail else self.errors
 
 
 class Unauthenticated(ApiError):

@@ -75,6 +75,12 @@ def test_a_fault_names_its_line_in_the_file(run: Run, api: ScriptedApi, file: st
     assert [fault.get("line") for fault in as_json] == [5, None]
 
 
+def test_a_single_fault_names_its_line_too(run: Run, api: ScriptedApi, file: str) -> None:
+    fault = {"loc": ["body", "definition", "steps", 0, "task", "type"], "msg": "is unknown", "type": "unknown_type"}
+    api.on("POST", "/v1/runs", problem(422, "invalid_definition", "steps[0].task.type: is unknown", errors=[fault]))
+    assert "line 5: definition.steps.0.task.type: is unknown" in run("run", file).stderr
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [("completed", Exit.ok), ("failed", Exit.failed), ("cancelled", Exit.cancelled)]
 )
