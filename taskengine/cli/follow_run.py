@@ -105,8 +105,10 @@ def verdict(run: Run) -> Exit:
 
 def finish(run: Run) -> None:
     """Print how a run ended, and what to do if it did not complete."""
-    shown = {**run, "progress": tree.progress(run), "error": output.reason(run["error"])}
-    output.fields(shown, ("name", "status", "progress", "results", "partial_results", "error"))
+    shown = {**run, "progress": tree.progress(run), "error": output.reason(run["error"]) or None}
+    # The partial results hold the results too.
+    given = "partial_results" if run["partial_results"] else "results"
+    output.fields(shown, ("name", "status", "progress", given, "error"))
     if run["status"] == "failed":
         output.note(
             f"Find out why: taskengine runs tasks {run['id']} --status failed · "

@@ -97,6 +97,12 @@ def test_a_watched_run_ends_with_the_code_of_its_end(
     assert ("taskengine runs retry" in result.stderr) is (status == "failed")
 
 
+def test_what_a_failed_run_gave_is_printed_once(run: Run, api: ScriptedApi, file: str) -> None:
+    given = {"unit": {"message": "kept"}}
+    api.on("GET", f"/v1/runs/{RUN_ID}", Answer(200, ended("failed") | {"results": given, "partial_results": given}))
+    assert run("run", file, "--watch").stdout.count("kept") == 1
+
+
 def test_a_watched_run_in_json_is_one_document(run: Run, file: str) -> None:
     result = run("run", file, "--watch", "--json")
     assert json.loads(result.stdout)["status"] == "completed"
