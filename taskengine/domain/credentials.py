@@ -69,7 +69,7 @@ def _is_credential(text: str, below: bool) -> bool:
 
 
 def _is_made_of(text: str, known: Collection[str]) -> bool:
-    """Whether a text is a known credential, or holds one: ``Bearer …``. Short ones stand in too many texts by chance."""
+    """Whether a text is a known credential, or holds one, as ``Bearer …`` does; short ones stand in many by chance."""
     return text in known or any(len(credential) >= _TELLING_PART and credential in text for credential in known)
 
 
