@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 
 _LIGHT_CARRIED = 16
 """So many small tasks a worker goes on with itself; more are shared out."""
+_RUNG_LOOPS = 16
+"""A message to the worker of ``control`` goes out for so many loops that are to go on; the tick finds the others."""
 NOT_NEEDED = ErrorInfo("not_needed", "runs only after a failure, and nothing failed").as_dict()
 """Why a clean-up step is skipped."""
 
@@ -146,6 +148,8 @@ class _Work:
         self._queued: list[Any] = []
         self._rung: list[Any] = []
         self._ended: list[Any] = []
+        self._planted = 0
+        self._postponed: list[UUID] = []
 
     def go(self, came: Came) -> None:
         """Work off what came, and what comes of that, to the end."""
@@ -215,8 +219,15 @@ class _Work:
         self._later |= {row.id for row in states if row.open and row.id in self._touched}
         runs = [row.id for row in due if row.kind is None]
         for row in steps.load(self._conn, [row.id for row in due if row.kind is not None]):
-            if row.status == "running" and row.kind not in {Kind.wait, Kind.workflow}:
-                came.add(settle.look(self._engine, self._conn, row))
+            if row.status != "running" or row.kind in {Kind.wait, Kind.workflow}:
+                continue
+            if row.kind == Kind.loop and self._planted >= settle.MOST_PLANTED:
+                settle.postpone(self._conn, row)
+                self._postponed.append(row.id)
+                continue
+            found = settle.look(self._engine, self._conn, row)
+            self._planted += found.planted
+            came.add(found)
         for run_id in sorted(runs):
             closed, found = settle.close_run(self._engine, self._conn, run_id)
             came.add(found)
@@ -239,6 +250,8 @@ class _Work:
             engine.db.after_commit(partial(dispatch.send_now, engine, published))
         self._queues |= {row.queue for row in self._rung if not row.published and not row.on_the_way}
         dispatch.after_commit(engine, self._queues)
+        for step_id in self._postponed[:_RUNG_LOOPS]:
+            engine.db.after_commit(partial(dispatch.ring_expansion, engine, step_id))
         # A scope in which this transaction let something go cannot have ended before its commit.
         look_after_commit(engine, self._later - self._let_go)
 

@@ -12,7 +12,7 @@ class Came:
     """``ended`` rows have become final, ``hits`` may begin (as ``transitions.count_down`` returns them).
 
     ``queues`` have new tasks in line, ``rung`` are tasks to be published after the commit, and ``scopes`` are steps and
-    runs to be looked at.
+    runs to be looked at. ``planted`` counts the rows that loops and sub-runs made.
     """
 
     ended: list[Any] = field(default_factory=list)
@@ -20,6 +20,7 @@ class Came:
     queues: set[str] = field(default_factory=set)
     rung: list[Any] = field(default_factory=list)
     scopes: set[UUID] = field(default_factory=set)
+    planted: int = 0
 
     def add(self, other: Came) -> None:
         """Take in what came of another decision."""
@@ -28,3 +29,4 @@ class Came:
         self.queues |= other.queues
         self.rung += other.rung
         self.scopes |= other.scopes
+        self.planted += other.planted

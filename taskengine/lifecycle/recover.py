@@ -184,19 +184,18 @@ def watch_conditions(engine: Engine) -> int:
 
 
 def make_expansions(engine: Engine) -> int:
-    """6. Make the children that an interrupted maker left."""
+    """6. Make the children that an interrupted maker left, and rounds of loops that were put off."""
+    until = time.monotonic() + engine.settings.tick_seconds / 2
     with engine.db.autocommit() as conn:
         unmade = steps.unmade(conn, _BATCH)
-    return _each(unmade, partial(make_children, engine))
+    return _each(unmade, partial(make_children, engine), until)
 
 
-def make_children(engine: Engine, expansion_id: UUID) -> bool:
-    """Make the rest of an expansion's children; False if another is at it."""
-    made = expand.go_on(engine, expansion_id)
-    if made:
-        # The last of them may have ended while more were still to come.
-        advance_scopes(engine, [expansion_id])
-    return made
+def make_children(engine: Engine, step_id: UUID) -> bool:
+    """Make the rest of an expansion's children, or more rounds of a loop; False if another is at it."""
+    made = expand.go_on(engine, step_id)
+    # The last of the children may have ended while more were still to come. A loop goes on by being looked at.
+    return advance_scopes(engine, [step_id]) or made
 
 
 def look_at_left_behind(engine: Engine) -> int:

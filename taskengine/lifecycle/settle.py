@@ -25,6 +25,8 @@ from taskengine.store import runs, steps, transitions
 
 _AT_ONCE = 10_000
 """So many gated rows are let go at once where nothing bounds them."""
+MOST_PLANTED = 400
+"""So many rows of new rounds fit one transaction; more are made in further ones, between which others have a turn."""
 
 
 def look(engine: Engine, conn: Connection, row: Any) -> Came:
@@ -54,6 +56,8 @@ def _broken(conn: Connection, row: Any, error: ErrorInfo) -> Came:
 def _look(engine: Engine, conn: Connection, row: Any) -> Came:
     step, state = row.step or {}, dict(row.state or {})
     order, count = planner.look(_container(conn, row, step, state), lambda: _holds(step, state, row, engine))
+    if order is Order.stay and row.kind == Kind.loop and state.get("making"):
+        steps.set_state(conn, row.id, state | {"making": False})
     match order:
         case Order.release:
             return Came(hits=transitions.release(conn, row.id, count))
@@ -95,7 +99,7 @@ def _container(conn: Connection, row: Any, step: dict[str, Any], state: dict[str
         fail_fast=config.get("fail_fast", False)
         and (state.get("total") is not None or not config.get("tolerated_failure_percentage")),
         broken="error" in state,
-        making=state.get("making", False),
+        making=row.kind == Kind.expansion and state.get("making", False),
         begun=state.get("begun", 0),
         length=len(state["items"]) if "items" in state else None,
         most_begun=step.get("max_iterations", 0),
@@ -117,7 +121,8 @@ def _iterate(
     body = nodes.STEPS.validate_python(
         credentials.unseal(step["steps"], engine.cipher.decrypt, lambda _: None), by_name=True
     )
-    for number in range(state["begun"], state["begun"] + count):
+    number, last = state["begun"], state["begun"] + count
+    while number < last and came.planted < MOST_PLANTED:
         here: dict[str, Any] = {"loop": {"index": number}}
         if "items" in state:
             item = state["items"][number]
@@ -133,10 +138,20 @@ def _iterate(
             run.status == "paused",
             number,
         )
-        planted = plant(engine, conn, ground, nodes.of_steps(body, step["on_failure"], f"{path}.", root))
-        came.add(Came(hits=planted.hits, rung=planted.rung))
-    steps.set_state(conn, row.id, state | {"begun": state["begun"] + count})
+        made = nodes.of_steps(body, step["on_failure"], f"{path}.", root)
+        planted = plant(engine, conn, ground, made)
+        came.add(Came(hits=planted.hits, rung=planted.rung, planted=len(made)))
+        number += 1
+    if number < last:
+        came.scopes.add(row.id)
+    steps.set_state(conn, row.id, state | {"begun": number, "making": number < last})
     return came
+
+
+def postpone(conn: Connection, row: Any) -> None:
+    """Note that a loop has yet to be looked at, in another transaction: the reconciler finds it."""
+    if not (row.state or {}).get("making"):
+        steps.set_state(conn, row.id, (row.state or {}) | {"making": True})
 
 
 def _result(engine: Engine, conn: Connection, row: Any, step: dict[str, Any], state: dict[str, Any]) -> Any:

@@ -215,7 +215,7 @@ def mark(conn: Connection, ids: Sequence[UUID]) -> None:
 
 _UNMADE = text(
     """
-    SELECT id FROM tasks WHERE kind = 'expansion' AND status = 'running' AND (state ->> 'making')::boolean
+    SELECT id FROM tasks WHERE kind IN ('expansion', 'loop') AND status = 'running' AND (state ->> 'making')::boolean
     ORDER BY id LIMIT :limit
     """
 )
@@ -234,7 +234,7 @@ _LEFT_BEHIND = text(
 
 
 def unmade(conn: Connection, limit: int) -> list[UUID]:
-    """Expansions that still have children to make. Uses tasks_steps_idx."""
+    """Expansions that still have children to make, and loops that have rounds to begin. Uses tasks_steps_idx."""
     return [row.id for row in conn.execute(_UNMADE, {"limit": limit})]
 
 

@@ -202,3 +202,55 @@ def test_signals_that_nobody_takes_are_bounded_in_bytes(bench: Bench) -> None:
 def test_a_supplied_result_is_json_that_the_record_holds(result: Any) -> None:
     with pytest.raises(ValidationError):
         RetrySpec.model_validate({"outputs": {"a": [result]}})
+
+
+def test_rounds_that_take_no_time_are_begun_in_several_transactions(bench: Bench) -> None:
+    instant = {"id": "pause", "type": "wait", "seconds": 0}
+    run_id = runs.start(
+        bench,
+        [
+            {
+                "id": "l",
+                "type": "loop",
+                "condition": runs.when("loop.index", "less_than", 1_000),
+                "max_iterations": 250,
+                "steps": [instant],
+            }
+        ],
+    )
+    begun = sum(row.kind == "sequential" for row in runs.rows(bench, run_id).values())
+    assert 0 < begun < 250
+    runs.drain(bench)
+    assert runs.shown(bench, run_id)["results"]["l"]["iterations"] == 250
+
+
+def test_many_rounds_of_many_rounds_do_not_begin_at_once_and_can_be_cancelled(bench: Bench) -> None:
+    inner = {
+        "id": "inner",
+        "type": "loop",
+        "for_each": list(range(100)),
+        "max_parallel": 100,
+        "steps": [runs.task("a")],
+    }
+    outer = {"id": "outer", "type": "loop", "for_each": list(range(100)), "max_parallel": 100, "steps": [inner]}
+    run_id = runs.start(bench, [outer])
+    assert len(runs.rows(bench, run_id)) < 1_000
+    control_run.cancel(bench.engine, bench.caller, run_id, None)
+    runs.drain(bench)
+    assert set(runs.statuses(bench, run_id).values()) == {"cancelled"}
+
+
+def test_rounds_that_were_put_off_all_run_once(bench: Bench) -> None:
+    inner = {
+        "id": "inner",
+        "type": "loop",
+        "for_each": list(range(8)),
+        "max_parallel": 8,
+        "steps": [runs.task("a", "{{ index }}")],
+    }
+    outer = {"id": "outer", "type": "loop", "for_each": list(range(30)), "max_parallel": 30, "steps": [inner]}
+    shown = runs.go(bench, [outer])
+    assert shown["status"] == "completed"
+    rounds = shown["results"]["outer"]["results"]
+    made = [[item["a"]["message"] for item in one["inner"]["results"]] for one in rounds]
+    assert made == [list(range(8))] * 30
