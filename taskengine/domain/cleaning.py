@@ -8,10 +8,24 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel
 
 _LONGEST_LINE = 20_000
 _DEEPEST = 60
+ROOM = 30
+"""So many levels may be put around what ``fits``: the serializer stops at 254."""
+
+
+def fits(value: Any, most_bytes: int, room: int = ROOM) -> bool:
+    """Whether a JSON value has at most so many bytes, and few enough levels to become a part of other JSON."""
+    around = value
+    for _ in range(room):
+        around = [around]
+    try:
+        return len(orjson.dumps(around)) - 2 * room <= most_bytes
+    except TypeError:
+        return False
 
 
 def clean_text(text: str) -> str:

@@ -8,12 +8,12 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-import orjson
 import structlog
 from sqlalchemy import Connection
 
 from taskengine.domain import children, credentials, expansion
 from taskengine.domain.children import Child
+from taskengine.domain.cleaning import fits
 from taskengine.domain.collecting import ChildEnd, Collector
 from taskengine.domain.errors import PermanentError
 from taskengine.domain.expansion import ExpansionConfig, ExpansionFault
@@ -188,7 +188,7 @@ def collected(engine: Engine, conn: Connection, row: Any) -> Any:
         after = batch[-1].sequence_num
         size += len(batch)
     result = names.hide(_result(collector, names))
-    if len(orjson.dumps(result)) <= engine.settings.max_collection_bytes:
+    if fits(result, engine.settings.max_collection_bytes):
         return result
     counts = steps.counts(conn, row.id)
     summary = {"total": size, "completed": counts.get("completed", 0), "failed": counts.get("failed", 0)}

@@ -12,7 +12,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from taskengine.domain import credentials, templates
-from taskengine.domain.cleaning import clean_json, clean_line
+from taskengine.domain.cleaning import ROOM, clean_json, clean_line, fits
 from taskengine.domain.errors import (
     EngineError,
     ErrorInfo,
@@ -36,6 +36,8 @@ from taskengine.store.cipher import WrongKey
 log = structlog.get_logger(__name__)
 
 _LONGEST_TRACE = 8000
+_SHALLOW = 100
+"""With no more brackets than this, no result is too deep."""
 _SHOWN_FAULTS = 20
 _OUTAGE_SECONDS = 1.0
 """The shortest pause after an attempt that ended because the record was away."""
@@ -224,6 +226,8 @@ def _as_json(value: Any, redactor: Redactor) -> bytes:
         encoded = orjson.dumps(redactor.json(orjson.loads(encoded)))
     if b"\\u0000" in encoded:
         check_json(orjson.loads(encoded))
+    if encoded.count(b"[") + encoded.count(b"{") > _SHALLOW and not fits(orjson.loads(encoded), len(encoded), 2 * ROOM):
+        raise ValueError("it is nested too deep to become a part of what others return")
     return encoded
 
 

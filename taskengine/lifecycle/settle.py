@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection
 
 from taskengine.domain import credentials, nodes, planner
+from taskengine.domain.cleaning import fits
 from taskengine.domain.conditions import Condition
 from taskengine.domain.errors import EngineError, ErrorInfo, Invalid, PermanentError
 from taskengine.domain.nodes import Node
@@ -178,7 +178,7 @@ def _rounds(conn: Connection, row: Any, step: dict[str, Any], state: dict[str, A
 
 
 def _bounded(engine: Engine, row: Any, result: Any) -> Any:
-    if len(orjson.dumps(result)) <= engine.settings.max_collection_bytes:
+    if fits(result, engine.settings.max_collection_bytes):
         return result
     return {"too_large": True, "children": f"/v1/tasks?parent_id={row.id}"}
 
@@ -228,4 +228,6 @@ def _tell_parent(engine: Engine, conn: Connection, run: Any) -> Came:
 
 
 def _of_sub_run(run: Any) -> dict[str, Any]:
-    return ErrorInfo("sub_run_failed", f"run {run.id} ended {run.status}", {"run_id": str(run.id)}).as_dict()
+    why = f": {run.error['message']}" if run.error else ""
+    details = {"run_id": str(run.id), "error": run.error}
+    return ErrorInfo("sub_run_failed", f"run {run.id} ended {run.status}{why}", details).as_dict()

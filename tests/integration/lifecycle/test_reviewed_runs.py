@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from api.answers import dump
 from taskengine.domain.errors import Conflict
+from taskengine.domain.outcome import Succeeded
 from taskengine.domain.workflow import RetrySpec
 from taskengine.lifecycle import control, control_run, edit, recover
 from tests.conftest import Bench
 from tests.integration.lifecycle import runs
-from tests.integration.lifecycle.conftest import take
+from tests.integration.lifecycle.conftest import Probe, take
 
 FAILS_ONCE = {"config": {"fail_times": 1}, "max_retries": 0}
 
@@ -254,3 +256,18 @@ def test_rounds_that_were_put_off_all_run_once(bench: Bench) -> None:
     rounds = shown["results"]["outer"]["results"]
     made = [[item["a"]["message"] for item in one["inner"]["results"]] for one in rounds]
     assert made == [list(range(8))] * 30
+
+
+@pytest.mark.parametrize(("levels", "ended"), [(150, "completed"), (190, "completed"), (250, "failed")])
+def test_a_deep_result_keeps_no_step_around_it_from_ending(bench: Bench, probe: Probe, levels: int, ended: str) -> None:
+    deep: Any = 1
+    for _ in range(levels):
+        deep = [deep]
+    probe.does = lambda ctx, config: Succeeded(deep)
+    step: dict[str, Any] = {"id": "work", "type": "task", "task": {"type": "probe", "config": {}}}
+    for number in range(9):
+        step = {"id": f"loop{number}", "type": "loop", "for_each": [1], "steps": [step]}
+    steps = [step]
+    shown = runs.go(bench, steps)
+    assert shown["status"] == ended
+    dump(shown)
