@@ -17,8 +17,10 @@ def prune(engine: Engine, older_than_days: int, batch: int = 1000, most_batches:
     tasks like any others.
     """
     removed = 0
-    with engine.db.begin() as conn:
-        runs.remove_before(conn, older_than_days, batch)
+    for _ in count() if most_batches is None else range(most_batches):
+        with engine.db.begin() as conn:
+            if not runs.remove_before(conn, older_than_days, batch):
+                break
     for _ in count() if most_batches is None else range(most_batches):
         with engine.db.begin() as conn:
             ids = tasks.finished_before(conn, older_than_days, batch)

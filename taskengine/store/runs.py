@@ -367,12 +367,17 @@ _REMOVE = text(
         ORDER BY completed_at LIMIT :limit FOR UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM runs WHERE id IN (SELECT id FROM old) RETURNING id
+    ), forgotten AS (
+        DELETE FROM events WHERE run_id IN (SELECT id FROM gone) AND task_id IS NULL
     )
-    DELETE FROM events WHERE run_id IN (SELECT id FROM gone) AND task_id IS NULL
+    SELECT count(*) FROM gone
     """
 )
 
 
-def remove_before(conn: Connection, days: int, limit: int) -> None:
-    """Delete the records of runs that ended over ``days`` ago, with their own events. Uses runs_prune_idx."""
-    conn.execute(_REMOVE, {"days": days, "limit": limit})
+def remove_before(conn: Connection, days: int, limit: int) -> int:
+    """Delete the records of runs that ended over ``days`` ago, with their own events; returns how many.
+
+    A run that a step started goes after the run of that step. Uses runs_prune_idx.
+    """
+    return int(conn.execute(_REMOVE, {"days": days, "limit": limit}).scalar_one())

@@ -14,6 +14,7 @@ from taskengine.domain.errors import Conflict
 from taskengine.domain.outcome import Succeeded
 from taskengine.domain.workflow import RetrySpec
 from taskengine.lifecycle import control, control_run, edit, recover
+from taskengine.lifecycle.prune import prune
 from tests.conftest import Bench
 from tests.integration.lifecycle import runs
 from tests.integration.lifecycle.conftest import Probe, take
@@ -271,3 +272,15 @@ def test_a_deep_result_keeps_no_step_around_it_from_ending(bench: Bench, probe: 
     shown = runs.go(bench, steps)
     assert shown["status"] == ended
     dump(shown)
+
+
+def test_old_runs_are_pruned_with_all_the_runs_below_them(bench: Bench) -> None:
+    runs.register(bench, "low", [runs.task("a")])
+    runs.register(bench, "middle", [{"id": "b", "type": "workflow", "workflow": "low"}])
+    for _ in range(3):
+        runs.go(bench, [{"id": "c", "type": "workflow", "workflow": "middle"}])
+    for table in ("tasks", "runs"):
+        bench.sql(f"UPDATE {table} SET completed_at = now() - interval '30 days'")
+    prune(bench.engine, 10, batch=2)
+    for table in ("tasks", "runs", "events"):
+        assert bench.sql(f"SELECT count(*) AS n FROM {table}")[0].n == 0
