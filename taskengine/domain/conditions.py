@@ -49,6 +49,10 @@ class ConditionFault(Exception):
         self.field = field
 
 
+class MissingValue(ConditionFault):
+    """There is nothing at the path; there may be later."""
+
+
 def _leaves(value: Any, depth: int) -> Iterator[None]:
     if depth > MAX_DEPTH:
         raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
@@ -164,7 +168,7 @@ def compare(operator: Operator, actual: Any, expected: Any, field: str) -> bool:
     if operator in ("exists", "not_exists"):
         return (actual is not MISSING) == (operator == "exists")
     if actual is MISSING:
-        raise ConditionFault(field, f"there is no such value to compare ({operator}); ask with exists first")
+        raise MissingValue(field, f"there is no such value to compare ({operator}); ask with exists first")
     try:
         return comparisons.holds(operator, actual, expected)
     except ValueError as error:

@@ -161,8 +161,9 @@ def of_groups(groups: Sequence[TaskGroup]) -> list[Node]:
             paths[path] = len(found)
             depends = [f"{group.id}.{name}" if f"{group.id}.{name}" in own else name for name in task.depends_on]
             kind = Kind.expansion if task.expansion_config is not None else Kind.task
-            node = Node(path, key, kind, task.name, parent=parent, run_on=task.run_on, on_failure=task.on_failure)
-            node.spec, node.description = task, task.description
+            spec = task if task.name else task.model_copy(update={"name": key})
+            node = Node(path, key, kind, spec.name, parent=parent, run_on=task.run_on, on_failure=task.on_failure)
+            node.spec, node.description = spec, task.description
             found.append(node)
             wanted.append(depends)
     return _in_order(found, [sorted({paths[name] for name in names}) for names in wanted])

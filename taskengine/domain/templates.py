@@ -186,11 +186,22 @@ def _quoted(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
 
 
+# Jinja names the class of what was asked, which says nothing to the author of a template.
+_NO_ATTRIBUTE = re.compile(r"'[\w.]+ object' has no attribute ('.*')")
+
+
+def _undefined(message: str) -> str:
+    found = _NO_ATTRIBUTE.fullmatch(message)
+    if found is None:
+        return message
+    return f"{found[1]} is undefined: there is no such name, or it has not ended yet (then say so in depends_on)"
+
+
 def _render_text(text: str, names: Mapping[str, Any]) -> Any:
     try:
         value = _compiled(text)(dict(names))
     except (UndefinedError, TemplateSyntaxError) as error:
-        raise TemplateFault(f"{error.message} in {_quoted(text)}") from None
+        raise TemplateFault(f"{_undefined(error.message or '')} in {_quoted(text)}") from None
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise TemplateFault(f"{error} in {_quoted(text)}") from None
     if isinstance(value, StrictUndefined):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, AliasChoices, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from taskengine.domain.steps import (
@@ -35,7 +35,7 @@ from taskengine.domain.steps import (
     walk,
 )
 from taskengine.domain.task import TaskSpec
-from taskengine.domain.wire import JsonObject, Name, Seconds, Text, Wire, check_json
+from taskengine.domain.wire import JsonObject, Name, Seconds, Text, Wire, check_json, no_nul
 
 __all__ = [
     "MAX_DEPTH",
@@ -143,13 +143,21 @@ def _spell_as_written(model: dict[str, Any]) -> None:
             part.pop("discriminator", None)
 
 
+class GroupTask(TaskSpec):
+    """A task of a group. An empty ``name`` stands for its key."""
+
+    name: Annotated[str, StringConstraints(max_length=300), AfterValidator(no_nul)] = Field(
+        "", validation_alias=AliasChoices("name", "title"), description="Shown in lists; without one the key is."
+    )
+
+
 class TaskGroup(Wire):
     """Tasks of an ad-hoc run that belong together."""
 
     id: Identifier
     name: Name | None = None
     depends_on: list[Reference] = Field([], max_length=MAX_GROUPS, description="Ids of other groups.")
-    tasks: list[TaskSpec] = Field(
+    tasks: list[GroupTask] = Field(
         min_length=1, max_length=10_000, description="`depends_on` names keys of the same group, or `group.key`."
     )
     timeout_seconds: Seconds | None = None

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from taskengine.domain import credentials
-from taskengine.domain.conditions import Condition
+from taskengine.domain import comparisons, credentials
+from taskengine.domain.conditions import MISSING, Condition
 from taskengine.domain.errors import EngineError, ErrorInfo, Invalid, PermanentError
 from taskengine.domain.states import Kind
 from taskengine.domain.wire import read_timestamp
@@ -127,9 +127,12 @@ def _loop(engine: Engine, conn: Connection, row: Any, step: dict[str, Any], name
 def _items(source: Any, names: Names) -> list[Any]:
     found = names.source(source) if isinstance(source, str) else names.render(source)
     if not isinstance(found, list):
-        kind = type(found).__name__ if found is not None else "nothing"
-        raise PermanentError("not_a_list", f"for_each: {source} should be a list; it is {kind}")
+        raise PermanentError("not_a_list", f"for_each: {source} should be a list; it is {_kind(found)}")
     return found
+
+
+def _kind(value: Any) -> str:
+    return "not there" if value is MISSING else comparisons.kind(value)
 
 
 def _wait(conn: Connection, row: Any, step: dict[str, Any], names: Names) -> Came:
@@ -140,13 +143,14 @@ def _wait(conn: Connection, row: Any, step: dict[str, Any], names: Names) -> Cam
     if "until" in step:
         transitions.step(conn, "timer_set", [{"id": row.id, "run_at": _moment(step["until"], names)}])
         return Came()
-    if "condition" in step and names.holds(Condition.model_validate(step["condition"])):
+    if "condition" in step and names.holds_yet(Condition.model_validate(step["condition"])):
         return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": {"met": True}}]))
     if "signal" in step and (taken := _early_signal(conn, row, step["signal"])) is not None:
         return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": taken}]))
     state = None
     if "approval" in step:
-        state = {"message": names.hide(names.render(step["approval"].get("message")))}
+        asked = names.hide(names.render(step["approval"]))
+        state = {"message": asked.get("message"), "approvers": [str(name) for name in asked["approvers"]]}
     transitions.step(conn, "waiting", [{"id": row.id, "limit_seconds": limit, "state": state}])
     return Came()
 

@@ -26,7 +26,7 @@ def look_at_wait(engine: Engine, wait_id: UUID) -> bool:
         if row is None or row.status != "waiting_input":
             return False
         try:
-            holds = Names(engine, row).holds(Condition.model_validate(row.step["condition"]))
+            holds = Names(engine, row).holds_yet(Condition.model_validate(row.step["condition"]))
             came = _ended(conn, row, {"met": True}) if holds else Came()
         except PermanentError as fault:
             came = failed(conn, row, fault.info)
@@ -51,9 +51,9 @@ def is_approval(row: Any) -> bool:
 
 def decide(engine: Engine, conn: Connection, caller: Caller, row: Any, decision: str, said: str | None) -> None:
     """Approve or reject what a wait asks for; Forbidden for whoever is not named, Conflict where nothing is asked."""
-    approvers = row.step["approval"]["approvers"]
     if row.status != "waiting_input":
         raise Conflict(f"the approval {row.name} is {row.status}; it does not wait for an answer")
+    approvers = row.state["approvers"]
     if caller.name not in approvers:
         raise Forbidden(f"{caller.name} is not among those who may answer: {', '.join(approvers)}")
     review = {"decision": decision, "notes": said, "by": caller.name, "at": engine.clock()}

@@ -51,7 +51,7 @@ def explain(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
         blockers = list(_blockers(situation)) if waiting else []
         position = outbox.position(conn, task_id) if row.status == "queued" else None
         start = _expected_start(situation, caller, position, blockers)
-        parts = steps.counts(conn, row.id) if row.status == "running" and row.kind != Kind.task else {}
+        parts = _parts(situation)
     return {
         "task_id": row.id,
         "status": row.status,
@@ -60,6 +60,17 @@ def explain(engine: Engine, caller: Caller, task_id: UUID) -> dict[str, Any]:
         "expected_start": start,
         "summary": _summary(row, blockers, position, parts),
     }
+
+
+def _parts(now: _Situation) -> str:
+    """How what is in a step stands: its rows by status, or the run that it waits for."""
+    if now.row.status != "running" or now.row.kind == Kind.task:
+        return ""
+    if now.row.kind == Kind.workflow:
+        inner = [runs.get(now.conn, now.row.organization_id, run.id) for run in steps.sub_runs(now.conn, [now.row.id])]
+        return "; ".join(f"waits for run {run.id} ({run.name}), which is {run.status}" for run in inner if run)
+    counts = steps.counts(now.conn, now.row.id)
+    return "its parts: " + (", ".join(f"{count} {status}" for status, count in sorted(counts.items())) or "none yet")
 
 
 def _broker_up(engine: Engine) -> bool:
@@ -121,9 +132,9 @@ def _wait(now: _Situation) -> Iterator[dict[str, Any]]:
     if row.status == "deferred":
         yield _blocker("timer", f"waits until {_stamp(row.run_at)}", until=row.run_at)
     elif "approval" in step:
-        who = step["approval"]["approvers"]
+        who = row.state["approvers"]
         message = f"waits for {' or '.join(who)}: POST /v1/tasks/{row.id}/approve or reject{until}"
-        yield _blocker("approval", message, approvers=who, message_to_approvers=(row.state or {}).get("message"))
+        yield _blocker("approval", message, approvers=who, message_to_approvers=row.state["message"])
     elif "signal" in step:
         ring = f"POST /v1/runs/{row.run_id}/signal"
         yield _blocker("signal", f"waits for the signal {step['signal']}: {ring}{until}", signal=step["signal"])
@@ -161,12 +172,11 @@ def _expected_start(
     return now.engine.clock() + timedelta(seconds=rounds * seconds)
 
 
-def _summary(row: Any, blockers: list[dict[str, Any]], position: int | None, parts: dict[str, int]) -> str:
+def _summary(row: Any, blockers: list[dict[str, Any]], position: int | None, parts: str) -> str:
     if row.status in FINAL:
         return f"the task is {row.status}; it does not wait for anything"
     if row.status == "running" and row.kind != Kind.task:
-        listed = ", ".join(f"{count} {status}" for status, count in sorted(parts.items())) or "none yet"
-        return f"the {row.kind} step is at work; its parts: {listed}"
+        return f"the {row.kind} step is at work; {parts}"
     if row.status == "running":
         return f"attempt {row.attempt} runs" + (", and was asked to stop" if row.cancel_requested_at else "")
     if blockers:

@@ -168,6 +168,15 @@ class Names:
         except conditions.ConditionFault as error:
             raise PermanentError("condition_error", self.hide(str(error)), {"field": error.field}) from error
 
+    def holds_yet(self, condition: conditions.Condition) -> bool:
+        """:meth:`holds`, for those who wait: what is not there yet may come."""
+        try:
+            return conditions.evaluate(condition, self.value_of, self.render)
+        except conditions.MissingValue:
+            return False
+        except conditions.ConditionFault:
+            return self.holds(condition)
+
     def hide(self, value: Any) -> Any:
         """A JSON value, to be shown to people, with ``***`` for every credential that was among the values."""
         redactor = Redactor()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -115,9 +116,14 @@ def plan(engine: Engine, caller: Caller, text: str) -> dict[str, Any]:
     ``text`` is a definition, or what starts a run. The expectation is from past attempts of the same types; null where
     one of the critical path's types never ran. A loop counts as one round, and a branch as if both were taken.
     """
-    spec = _run_spec(_parsed(text))
+    document = _parsed(text)
+    spec = _run_spec(document)
     with engine.db.autocommit() as conn:
-        flat = outline.flattened(start_run.prepare(engine, conn, caller, spec).nodes)
+        try:
+            flat = outline.flattened(start_run.prepare(engine, conn, caller, spec).nodes)
+        except Invalid as error:
+            error.errors = tuple(_placed(item, document) for item in error.errors)
+            raise
         typical = _typical(conn, caller, flat)
     edges = outline.edges(flat)
     layers = outline.layers(flat, edges)
@@ -141,9 +147,20 @@ def _seconds(point: Point, typical: Mapping[str, float]) -> float | None:
     return float(point.node.step.get("seconds", 0)) if point.is_work else 0.0
 
 
+def _placed(item: FieldError, document: Document) -> FieldError:
+    """A fault with its place in the text; in one that is a definition itself, its path begins there."""
+    loc = item.loc[1:] if item.loc[:1] == ("definition",) and _is_definition(document) else item.loc
+    line, column = document.place(loc)
+    return replace(item, loc=loc, line=line, column=column)
+
+
+def _is_definition(document: Document) -> bool:
+    return isinstance(document.data, dict) and "steps" in document.data
+
+
 def _run_spec(document: Document) -> RunSpec:
     data = document.data
-    if isinstance(data, dict) and "steps" in data:
+    if _is_definition(document):
         data = {"definition": data}
     try:
         return RunSpec.model_validate(data)

@@ -54,7 +54,7 @@ _MOVE_RUN = text(
         INSERT INTO events (organization_id, run_id, type, from_status, to_status, attempt, data)
         SELECT organization_id, id, :event, from_status, status, 0, CAST(:data AS json) FROM moved
     )
-    SELECT id, organization_id, status, from_status, parent_task_id, completed_at FROM moved
+    SELECT id, organization_id, status, from_status, parent_task_id, completed_at, error FROM moved
     """
 )
 
@@ -69,7 +69,7 @@ def move_run(
 ) -> Rows:
     """Make a named move of a run, if it stands in one of the move's source states; returns it if it moved.
 
-    (id, organization_id, status, from_status, parent_task_id, completed_at). ``data`` goes into the event.
+    (id, organization_id, status, from_status, parent_task_id, completed_at, error). ``data`` goes into the event.
     """
     move = RUN_MOVES[name]
     params = {
