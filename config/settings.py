@@ -116,6 +116,7 @@ class Settings(BaseSettings):
         ge=1024,
         description="Largest collected result of an expansion or a step, as JSON; beyond it, say where the parts are.",
     )
+    max_children: int = Field(1_000_000, ge=1, description="Most children an expansion may have.")
     lease_seconds: float = Field(30, ge=1, description="An attempt whose worker is silent this long is lost.")
     lost_limit: int = Field(3, ge=1, description="Lost attempts after which a task fails.")
     cancel_grace_seconds: float = Field(

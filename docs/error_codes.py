@@ -83,6 +83,7 @@ CODES: dict[str, Code] = {
     "wrong_encryption_key": _engine(NO, "A stored credential was encrypted with another key."),
     "not_needed": _step("`run_on: failure`, and nothing it depends on failed; it is `skipped`, which stops nobody."),
     "branch_not_taken": _step("The condition chose the other branch; the step is `skipped`, which stops nobody."),
+    "too_many_children": _step("An expansion would have more children than `TASKENGINE_MAX_CHILDREN`."),
     "step_failed": _step("Something in the step, or the run, failed so that it counts; `details.failed` lists it."),
     "sub_run_failed": _step("The run that the step started did not complete; `details.run_id` is its id."),
     "condition_error": _step(

@@ -23,10 +23,11 @@ def _need(value: str | None, name: str) -> str:
     return value
 
 
-def build(settings: Settings, *, pool_size: int = 2, name: str = "taskengine") -> Engine:
+def build(settings: Settings, *, pool_size: int = 2, name: str = "taskengine", keep_plans: bool = False) -> Engine:
     """Everything wired up; connections open when they are first used. SettingsError names what is missing.
 
-    ``pool_size`` is the number of database connections kept open, ``name`` is shown in ``pg_stat_activity``.
+    ``pool_size`` is the number of database connections kept open, ``name`` is shown in ``pg_stat_activity``,
+    ``keep_plans`` is for workers (see ``store.database``).
     """
     redis_url = _need(settings.redis_url, "REDIS_URL")
     if settings.encryption_key is None:
@@ -40,7 +41,9 @@ def build(settings: Settings, *, pool_size: int = 2, name: str = "taskengine") -
     )
     return Engine(
         settings=settings,
-        db=Database(_need(settings.database_url, "DATABASE_URL"), pool_size=pool_size, name=name),
+        db=Database(
+            _need(settings.database_url, "DATABASE_URL"), pool_size=pool_size, name=name, keep_plans=keep_plans
+        ),
         redis=client,
         publisher=Publisher(client),
         registry=registry.load(),

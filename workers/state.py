@@ -37,7 +37,7 @@ def start(settings: Settings, node: str) -> Process:
     """Set this process up: called once in each pool process."""
     global _process  # noqa: PLW0603 - Celery hands its tasks no other way to reach per-process state
     if _process is None:
-        engine = runtime.build(settings, name=f"worker {node}")
+        engine = runtime.build(settings, name=f"worker {node}", keep_plans=True)
         _process = Process(engine, Watch(engine, _kill(engine)), f"{node}:{os.getpid()}")
     return _process
 

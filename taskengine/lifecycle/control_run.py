@@ -123,6 +123,9 @@ def _set_fields(engine: Engine, conn: Connection, row: Any, fields: dict[str, An
 
 def _deliver(engine: Engine, conn: Connection, caller: Caller, row: Any, sent: SignalSpec) -> None:
     assert sent.signal is not None
+    if runs.size_of(sent.data) > MAX_CONTEXT_BYTES:
+        text = f"has more than {MAX_CONTEXT_BYTES} bytes"
+        raise Invalid(f"data: {text}", [FieldError(("data",), text, "data_too_large")])
     now = engine.clock().isoformat()
     kept = {"signal": sent.signal, "data": sent.data, "by": caller.name, "at": now}
     if (wait_id := steps.awaiting(conn, row.id, sent.signal)) is not None:

@@ -74,6 +74,7 @@ def begin(engine: Engine, conn: Connection, row: Any, names: Names, paused: bool
     config = config_of(engine, row, names)
     values = values_of(config, names)
     total = total_of(config, values, names)
+    _check_number(engine, total)
     source = made(config, values, names, 0)
     first = list(islice(source, FIRST_BATCH))
     queues = _spawn(engine, conn, row, first, names, paused)
@@ -85,6 +86,13 @@ def begin(engine: Engine, conn: Connection, row: Any, names: Names, paused: bool
     else:
         state["total"] = len(first)
     return state, queues
+
+
+def _check_number(engine: Engine, number: int | None) -> None:
+    most = engine.settings.max_children
+    if number is not None and number > most:
+        message = f"it would have {number} children or more; at most {most} are allowed (TASKENGINE_MAX_CHILDREN)"
+        raise PermanentError("too_many_children", message)
 
 
 def _spawn(engine: Engine, conn: Connection, row: Any, batch: list[Child], names: Names, paused: bool) -> set[str]:
@@ -145,6 +153,7 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
                 source, position = _from(engine, row, state, names), state["made"]
             try:
                 batch = list(islice(source, BATCH))
+                _check_number(engine, position + len(batch))
             except PermanentError as fault:
                 state = {"total": position, "made": position, "making": False, "error": fault.info.as_dict()}
                 steps.set_state(conn, row.id, state)

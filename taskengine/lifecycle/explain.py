@@ -114,7 +114,7 @@ def _blockers(now: _Situation) -> Iterator[dict[str, Any]]:
 
 def _gate(now: _Situation) -> Iterator[dict[str, Any]]:
     """Why the step around a row has not let it go."""
-    parent = next(iter(steps.load(now.conn, [now.row.parent_id])), None)
+    parent = tasks.internals(now.conn, now.row.organization_id, now.row.parent_id)
     if parent is None:
         return
     around = {"id": parent.id, "name": parent.name, "status": parent.status}

@@ -32,7 +32,7 @@ def open_run(
     transitions.insert_run(conn, row | sealed | {"id": run_id})
     ground = Ground(run_id, row["organization_id"], row["created_by"])
     came = plant(engine, conn, ground, planted)
-    return run_id, Came(hits=came.hits, rung=came.rung)
+    return run_id, Came(hits=came.hits, rung=came.rung, planted=len(planted) + 1)
 
 
 def spec_of(engine: Engine, definition: Any) -> WorkflowSpec:

@@ -5,7 +5,7 @@
 3. end what is over its time: waits, steps and runs
 4. give up attempts whose lease ran out
 5. look again at waits for a condition
-6. make what is left of large expansions
+6. make what is left of large expansions and loops
 7. look at steps and runs in which all has ended
 8. ring again for published tasks that nobody claimed
 9. dispatch the lines that have room in the broker
@@ -40,6 +40,8 @@ from taskengine.store import idempotency, outbox, queues, runs, steps, tasks, tr
 log = structlog.get_logger(__name__)
 
 _BATCH = 1000
+_SUB_RUNS = 50
+"""So many runs that other runs wait for begin in one transaction."""
 _ROUNDS = 20
 CANARY_SECONDS = 15
 _CLEANING_SECONDS = 60
@@ -102,7 +104,7 @@ def _each(ids: Sequence[UUID], duty: Callable[[UUID], object], until: float | No
 
 
 def release_due(engine: Engine) -> int:
-    """1. Queue deferred and retrying tasks whose time has come; end waits for a time, begin expansions."""
+    """1. Queue deferred and retrying tasks whose time has come; end waits, begin expansions and sub-runs."""
     released = 0
     for _ in range(_ROUNDS):
         with engine.db.begin() as conn:
@@ -128,10 +130,13 @@ def _release(engine: Engine, conn: Connection, due: Sequence[Any]) -> None:
         came.queues |= {row.queue for row in transitions.move(conn, "queued", ready)}
     for row in steps.load(conn, by_kind.get(Kind.wait, [])):
         came.add(over(conn, row))
-    expansions = by_kind.get(Kind.expansion, [])
-    paused = runs.paused_among(conn, expansions) if expansions else set()
-    for row in steps.load(conn, expansions):
-        came.add(begin(engine, conn, row, paused=row.id in paused))
+    later = by_kind.get(Kind.expansion, []) + by_kind.get(Kind.workflow, [])[:_SUB_RUNS]
+    paused = runs.paused_among(conn, later) if later else set()
+    for row in steps.load(conn, later):
+        if row.kind == Kind.workflow and row.id in paused:
+            transitions.move(conn, "paused", [row.id], held=True)
+        else:
+            came.add(begin(engine, conn, row, paused=row.id in paused))
     advance(engine, conn, [], came)
 
 

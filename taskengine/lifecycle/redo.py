@@ -85,7 +85,7 @@ def apply(
     redoing.drop_children(conn, [row_id for row_id in reset if rows[row_id].kind == Kind.expansion])
     transitions.move(conn, "reset", reset, data=data)
     for row_id, result in outputs.items():
-        transitions.move(conn, "supplied", [row_id], data={"result": result, **data})
+        transitions.move(conn, "supplied", [row_id], data=data, result=result)
         inside = [item.id for item in steps.below(conn, [row_id])]
         transitions.move(conn, "skipped", inside, data=_SUPPLIED)
     dead_letters.close_for(conn, reset)

@@ -106,7 +106,7 @@ _STATEMENTS: dict[str, TextClause] = {
         condition="AND kind <> 'task'",
     ),
     "supplied": _statement(
-        _ENDED + ", result = CAST(:data AS json) -> 'result', last_error = NULL, held = false, gated = false",
+        _ENDED + ", result = CAST(:result AS json), last_error = NULL, held = false, gated = false",
         rings=False,
     ),
 }
@@ -138,13 +138,14 @@ def move(
     data: dict[str, Any] | None = None,
     reason: str | None = None,
     held: bool = False,
+    result: Any = None,
 ) -> Rows:
     """Make a named move for those of ``ids`` that stand in one of its source states.
 
     Returns (id, organization_id, queue, status, from_status, completed_at, has_dependents, kind, run_id, scope_id,
     ended_bad, attempt, light, busy) of the moved ones; ``busy``: others wait in the queue of a queued one as well.
     ``data`` goes into the event. Moves into ``queued`` write the outbox row, moves out of it take it away. ``held``
-    says that a pause is the run's, and goes with it.
+    says that a pause is the run's, and goes with it; ``result`` is that of a task whose result is supplied.
     """
     step = MOVES[name]
     params: dict[str, Any] = {
@@ -157,6 +158,8 @@ def move(
     statement = _STATEMENTS[name]
     if ":reason" in statement.text:
         params["reason"] = reason
+    if ":result" in statement.text:
+        params["result"] = orjson.dumps(result).decode()
     if ":held" in statement.text:
         params["held"] = held
     moved = list(conn.execute(statement, params))

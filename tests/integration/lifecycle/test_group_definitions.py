@@ -152,5 +152,7 @@ def test_invalid_groups_are_told_where_and_why(
 
 def test_too_many_tasks_are_refused_as_a_whole(engine: Engine, caller: Caller) -> None:
     tasks = [task() for _ in range(10_000)]
-    [fault] = of_groups(engine, caller, {"id": "a", "tasks": tasks}, {"id": "b", "tasks": tasks}, {"id": "c", "tasks": tasks[:1]})
+    [fault] = of_groups(
+        engine, caller, {"id": "a", "tasks": tasks}, {"id": "b", "tasks": tasks}, {"id": "c", "tasks": tasks[:1]}
+    )
     assert (fault.code, fault.path) == ("too_many_tasks", "task_groups")
