@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 from uuid import UUID
 
@@ -74,16 +74,9 @@ def apply(
     """Write what is to be done again, and let it go. Conflict while some of it is still at work."""
     if run is not None and run.completed_at is None and run.cancel_requested_at is not None:
         raise Conflict("the run is being stopped; wait until it has ended, and retry it then")
-    busy = [row_id for row_id in what.reset | what.dropped if row_id in rows and rows[row_id].status in _AT_WORK]
-    if busy:
-        names = ", ".join(redoing.names(conn, busy[:5]))
-        raise Conflict(f"{names} would be done again, but is not finished; cancel it or wait")
     data = {"by": caller.name}
     reset = sorted(what.reset)
-    if what.dropped:
-        redoing.drop(conn, sorted(what.dropped))
-    redoing.drop_children(conn, [row_id for row_id in reset if rows[row_id].kind == Kind.expansion])
-    transitions.move(conn, "reset", reset, data=data)
+    _reset(conn, what.reset, what.dropped, rows, data)
     for row_id, result in outputs.items():
         transitions.move(conn, "supplied", [row_id], data=data, result=result)
         inside = [item.id for item in steps.below(conn, [row_id])]
@@ -101,6 +94,20 @@ def apply(
     advance(engine, conn, [], Came(hits=hits), scopes)
 
 
+def _reset(
+    conn: Connection, reset: Set[UUID], dropped: Set[UUID], rows: Mapping[UUID, Row], data: dict[str, Any]
+) -> None:
+    """Have rows begin anew, and leave behind what they made; Conflict while some of it is still at work."""
+    busy = [row_id for row_id in reset | dropped if row_id in rows and rows[row_id].status in _AT_WORK]
+    if busy:
+        names = ", ".join(redoing.names(conn, busy[:5]))
+        raise Conflict(f"{names} would be done again, but is not finished; cancel it or wait")
+    if dropped:
+        redoing.drop(conn, sorted(dropped))
+    redoing.drop_children(conn, [row_id for row_id in reset if rows[row_id].kind == Kind.expansion])
+    transitions.move(conn, "reset", sorted(reset), data=data)
+
+
 def reopen_run(conn: Connection, caller: Caller, run: Any) -> set[UUID]:
     """Let an ended run go on, and with a sub-run the step and the run that it is a part of; returns what to look at."""
     if run.completed_at is None:
@@ -114,9 +121,9 @@ def reopen_run(conn: Connection, caller: Caller, run: Any) -> set[UUID]:
             rows, edges = load(conn, step.run_id, [step.id])
             what = redo.again(rows, edges, [step.id])
             # The step itself goes on: its run does.
-            rest = sorted(what.reset - {step.id})
-            transitions.move(conn, "reset", rest, data={"by": caller.name})
+            rest = what.reset - {step.id}
+            _reset(conn, rest, what.dropped, rows, {"by": caller.name})
             transitions.move(conn, "reopened", sorted({*what.reopened, step.id}), data={"by": caller.name})
-            transitions.recount(conn, rest)
+            transitions.recount(conn, sorted(rest))
             scopes |= what.reopened | reopen_run(conn, caller, parent)
     return scopes

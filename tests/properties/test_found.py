@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 from taskengine.domain.errors import Conflict
 from taskengine.domain.outcome import Succeeded
 from taskengine.domain.workflow import RetrySpec, RunSpec
-from taskengine.lifecycle import cancel, control, control_run, dead_letters, query_runs, retry_run, start_run
+from taskengine.lifecycle import cancel, control, control_run, dead_letters, query_runs, retry_run, start_run, workflows
 from taskengine.lifecycle.claim import claim
 from taskengine.lifecycle.finish import finish
 from taskengine.lifecycle.run import Ended
@@ -155,3 +156,15 @@ def test_a_dead_letter_of_an_expansion_has_its_child_done_again(bench: Bench) ->
     assert dead_letters.redrive(bench.engine, bench.caller) == {"redriven": 2}
     work_off(bench)
     assert bench.task(task_id)["status"] == "completed"
+
+
+def test_a_sub_run_is_not_retried_under_a_clean_up_that_is_at_work(bench: Bench) -> None:
+    workflows.put(bench.engine, bench.caller, "inner", json.dumps({"name": "inner", "steps": [step("a", task=BAD)]}))
+    around = {"id": "s", "type": "sequential", "steps": [{"id": "w", "type": "workflow", "workflow": "inner"}]}
+    start(bench, definition={"name": "x", "steps": [around, step("tidy", run_on="always")]})
+    bench.work(of_key(bench, "a"))
+    assert statuses(bench)["tidy"] == "queued"
+    [inner] = bench.sql("SELECT id FROM runs WHERE parent_task_id IS NOT NULL")
+    with pytest.raises(Conflict, match="would be done again"):
+        retry_run.retry(bench.engine, bench.caller, inner.id, RetrySpec())
+    assert bench.sql("SELECT waiting_on FROM tasks WHERE key = 'tidy'")[0].waiting_on == 0
