@@ -46,6 +46,7 @@ STATUS: dict[str, int] = {
     "unknown_dependency": 422,
     "unknown_workflow": 422,
     "internal_error": 500,
+    "wrong_encryption_key": 500,
     "unavailable": 503,
     "deadlock": 503,
 }
@@ -70,6 +71,7 @@ _TITLES = {
     "unknown_dependency": "A dependency does not exist",
     "unknown_workflow": "There is no such workflow",
     "internal_error": "The server failed",
+    "wrong_encryption_key": "What is stored was encrypted with another key",
     "unavailable": "A needed service cannot be reached",
     "deadlock": "Too much was going on at once; the same request, made again, goes through",
 }

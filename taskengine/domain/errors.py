@@ -12,6 +12,7 @@ EngineError
 │   └── IdempotencyConflict
 ├── Forbidden
 ├── Unauthenticated
+├── WrongKey                what is stored was encrypted with another key
 └── Unavailable             a service that the request needs is down
     └── Deadlock            the same request, made again, goes through
 HandlerError                what a handler raises to end its attempt
@@ -122,6 +123,12 @@ class Forbidden(EngineError):
     code: ClassVar[str] = "forbidden"
 
 
+class WrongKey(EngineError):
+    """What is stored was encrypted with another key than this process has."""
+
+    code: ClassVar[str] = "wrong_encryption_key"
+
+
 class Unavailable(EngineError):
     """A service that the request needs cannot be reached."""
 
@@ -181,3 +188,14 @@ class RateLimited(TransientError):
         self, after_seconds: float, message: str = "rate limited", details: dict[str, Any] | None = None
     ) -> None:
         super().__init__("rate_limited", message, details, retry_after_seconds=after_seconds)
+
+
+def info_of(fault: EngineError | HandlerError) -> ErrorInfo:
+    """What a fault of the engine's own work leaves behind in the step that it ends."""
+    match fault:
+        case HandlerError():
+            return fault.info
+        case Invalid():
+            errors = [{"loc": list(item.loc), "msg": item.msg, "type": item.type} for item in fault.errors]
+            return ErrorInfo(fault.code, fault.detail, {"errors": errors})
+    return ErrorInfo(fault.code, fault.detail)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from taskengine.domain import comparisons, credentials
 from taskengine.domain.conditions import MISSING, Condition
-from taskengine.domain.errors import EngineError, ErrorInfo, Invalid, PermanentError
+from taskengine.domain.errors import EngineError, ErrorInfo, PermanentError, info_of
 from taskengine.domain.states import Kind
 from taskengine.domain.wire import read_timestamp
 from taskengine.lifecycle import expand, outset
@@ -18,7 +18,6 @@ from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Names
 from taskengine.lifecycle.validate import declared_secrets
 from taskengine.store import runs, steps, transitions
-from taskengine.store.cipher import WrongKey
 
 MAX_DEPTH = 10
 """How deep runs may start runs."""
@@ -30,13 +29,8 @@ def begin(engine: Engine, conn: Connection, row: Any, *, paused: bool) -> Came:
     try:
         with conn.begin_nested():
             return _begin(engine, conn, row, paused) if row.state is None else _go_on(conn, row)
-    except PermanentError as fault:
-        return failed(conn, row, fault.info)
-    except Invalid as fault:
-        details = {"errors": [{"loc": list(item.loc), "msg": item.msg, "type": item.type} for item in fault.errors]}
-        return failed(conn, row, ErrorInfo(fault.code, fault.detail, details))
-    except (EngineError, WrongKey) as fault:
-        return failed(conn, row, ErrorInfo(getattr(fault, "code", "wrong_encryption_key"), str(fault)))
+    except (EngineError, PermanentError) as fault:
+        return failed(conn, row, info_of(fault))
 
 
 def failed(conn: Connection, row: Any, error: ErrorInfo) -> Came:

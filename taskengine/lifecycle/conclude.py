@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from taskengine.domain.conditions import Condition
-from taskengine.domain.errors import Conflict, ErrorInfo, Forbidden, PermanentError
+from taskengine.domain.errors import Conflict, EngineError, ErrorInfo, Forbidden, PermanentError, info_of
 from taskengine.domain.states import Kind
 from taskengine.domain.task import Caller
 from taskengine.lifecycle.advance import advance
@@ -28,8 +28,8 @@ def look_at_wait(engine: Engine, wait_id: UUID) -> bool:
         try:
             holds = Names(engine, row).holds_yet(Condition.model_validate(row.step["condition"]))
             came = _ended(conn, row, {"met": True}) if holds else Came()
-        except PermanentError as fault:
-            came = failed(conn, row, fault.info)
+        except (EngineError, PermanentError) as fault:
+            came = failed(conn, row, info_of(fault))
         advance(engine, conn, [], came)
         return bool(came.ended)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import func
 
 from taskengine.domain import credentials
-from taskengine.domain.errors import Conflict, FieldError, Invalid
+from taskengine.domain.errors import Conflict, FieldError, Invalid, WrongKey
 from taskengine.domain.states import FINAL, WAITING, Kind, TaskStatus
 from taskengine.domain.task import Caller, Priority, TaskChanges
 from taskengine.lifecycle import dispatch, query
@@ -16,7 +16,6 @@ from taskengine.lifecycle.control import locked
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import check_config, secret_fields
 from taskengine.store import events, steps, tasks
-from taskengine.store.cipher import WrongKey
 
 _PLAIN = (
     "name",

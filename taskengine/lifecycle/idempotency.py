@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from taskengine.domain.errors import IdempotencyConflict
+from taskengine.domain.errors import IdempotencyConflict, WrongKey
 from taskengine.domain.task import Caller
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import idempotency as rows
-from taskengine.store.cipher import WrongKey
 
 
 @dataclass(frozen=True, slots=True)

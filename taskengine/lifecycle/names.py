@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -88,10 +88,15 @@ class Names:
     @cached_property
     def _input(self) -> dict[str, Any]:
         """The row's own input, or that of the expansion that it is a child of."""
-        if self._own_input is not None or self._parent_id is None:
-            return self._own_input or {}
+        return self._expansion[1] if self._own_input is None else self._own_input
+
+    @cached_property
+    def _expansion(self) -> _Expansion:
+        """Path and input of the expansion that the row is a child of, if it is one."""
+        if self._parent_id is None:
+            return None, {}
         with self._engine.db.autocommit() as conn:
-            return _input_of(self._parent_id, lambda parent: steps.expansion_input(conn, parent))
+            return _expansion_of(self._parent_id, partial(steps.expansion, conn))
 
     @property
     def _run(self) -> Any:
@@ -110,11 +115,7 @@ class Names:
     @cached_property
     def _prefixes(self) -> list[str]:
         """A child of an expansion stands where its expansion does; its own path is only its identifier."""
-        path = self._path
-        if self._parent_id is not None:
-            with self._engine.db.autocommit() as conn:
-                path = steps.expansion_path(conn, self._parent_id) or path
-        return _prefixes(path)
+        return _prefixes(self._expansion[0] or self._path)
 
     def _ended(self, key: str) -> Any:
         """The end of a task or step by its key: of the own iteration, if it is in one, else the newest."""
@@ -185,16 +186,17 @@ class Names:
         return redactor.json(value)
 
 
-_newest_input: tuple[UUID, dict[str, Any]] | None = None
+_Expansion = tuple[str | None, dict[str, Any]]
+_newest: tuple[UUID, _Expansion] | None = None
 
 
-def _input_of(parent: UUID, read: Callable[[UUID], dict[str, Any]]) -> dict[str, Any]:
-    """An expansion's input; the newest is kept, since its children come one after the other. It never changes."""
-    global _newest_input  # noqa: PLW0603 - one for the process, whatever rows it works on
-    newest = _newest_input
+def _expansion_of(parent: UUID, read: Callable[[UUID], _Expansion]) -> _Expansion:
+    """An expansion's path and input, which never change; the newest is kept: its children come one after the other."""
+    global _newest  # noqa: PLW0603 - one for the process, whatever rows it works on
+    newest = _newest
     if newest is None or newest[0] != parent:
         # Another thread may put its own there at any moment.
-        _newest_input = newest = (parent, read(parent))
+        _newest = newest = (parent, read(parent))
     return newest[1]
 
 

@@ -31,7 +31,7 @@ def run(engine: Engine, caller: Caller, run_id: UUID) -> dict[str, Any]:
     """One run, with its progress, its context and what its steps gave so far."""
     with engine.db.autocommit() as conn:
         row = _own(conn, caller, run_id)
-        counts = store.progress(conn, run_id)
+        counts = store.progress(conn, [run_id])[run_id]
         groups = store.groups(conn, run_id)
         small = store.results_size(conn, run_id) <= engine.settings.max_collection_bytes
         gave = store.gave(conn, run_id) if small else []
@@ -59,8 +59,9 @@ def runs(engine: Engine, caller: Caller, wanted: RunFilter, page: PageRequest) -
     with engine.db.autocommit() as conn:
         rows = store.listing(conn, caller.organization_id, wanted, after, page.limit + 1)
         listed = cursors.page(rows, page.limit, lambda row: cursors.encode_uuid(row.id))
-        for item in listed.items:
-            item["progress"] = progress(store.progress(conn, item["id"]))
+        counts = store.progress(conn, [item["id"] for item in listed.items])
+    for item in listed.items:
+        item["progress"] = progress(counts[item["id"]])
     return listed
 
 

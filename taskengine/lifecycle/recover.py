@@ -155,16 +155,9 @@ def cancel_expired(engine: Engine) -> int:
 
 def end_overdue(engine: Engine) -> int:
     """3. End waits, steps and runs that took longer than they may; what is done in them is kept."""
-    with engine.db.begin() as conn:
-        late = steps.over(conn, _BATCH)
-        for row in steps.load(conn, [row.id for row in late]):
-            advance(engine, conn, [], overdue.end_step(conn, row))
     with engine.db.autocommit() as conn:
-        late_runs = runs.over(conn, _BATCH)
-    for run_id in late_runs:
-        with engine.db.begin() as conn:
-            overdue.end_run(engine, conn, run_id)
-    return len(late) + len(late_runs)
+        late, late_runs = steps.over(conn, _BATCH), runs.over(conn, _BATCH)
+    return _each(late, partial(overdue.end_step, engine)) + _each(late_runs, partial(overdue.end_run, engine))
 
 
 def give_up_lost(engine: Engine) -> int:

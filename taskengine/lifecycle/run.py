@@ -20,6 +20,7 @@ from taskengine.domain.errors import (
     PermanentError,
     TransientError,
     Unavailable,
+    WrongKey,
 )
 from taskengine.domain.outcome import Cancelled, Failed, Outcome, Succeeded, TimedOut
 from taskengine.domain.redaction import Redactor
@@ -31,7 +32,6 @@ from taskengine.lifecycle.context import RunContext
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Lookup, Names
 from taskengine.lifecycle.watch import Attempt, Watch
-from taskengine.store.cipher import WrongKey
 
 log = structlog.get_logger(__name__)
 
@@ -86,18 +86,18 @@ def _call(engine: Engine, handler: Handler[Any], context: RunContext, redactor: 
         return Failed(_redacted(redactor, error.info), transient=True, retry_after_seconds=error.retry_after_seconds)
     except HandlerError as error:
         return Failed(_redacted(redactor, error.info), transient=False)
-    except (EngineError, WrongKey) as error:
+    except EngineError as error:
         return _engine_fault(redactor, error)
     except (Exception, SystemExit) as error:
         # A handler's own bug may be a matter of the moment (a race, memory): it gets its retries.
         return Failed(_crash(redactor, error), transient=True)
 
 
-def _engine_fault(redactor: Redactor, error: EngineError | WrongKey) -> Failed:
+def _engine_fault(redactor: Redactor, error: EngineError) -> Failed:
     text = clean_line(redactor.text(str(error)))
     match error:
         case WrongKey():
-            return Failed(ErrorInfo("wrong_encryption_key", text), transient=False)
+            return Failed(ErrorInfo(error.code, text), transient=False)
         case Unavailable():
             # The record was away when the handler needed it: no fault of the task, so it keeps its retries.
             info = ErrorInfo("unavailable", text)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from taskengine.domain import credentials, nodes, planner
 from taskengine.domain.cleaning import fits
 from taskengine.domain.conditions import Condition
-from taskengine.domain.errors import EngineError, ErrorInfo, Invalid, PermanentError
+from taskengine.domain.errors import EngineError, ErrorInfo, PermanentError, info_of
 from taskengine.domain.nodes import Node
 from taskengine.domain.planner import Order
 from taskengine.domain.states import Kind
@@ -34,12 +34,8 @@ def look(engine: Engine, conn: Connection, row: Any) -> Came:
     try:
         with conn.begin_nested():
             return _look(engine, conn, row) if row.cancel_requested_at is None else _stopped(conn, row)
-    except PermanentError as fault:
-        return _broken(conn, row, fault.info)
-    except Invalid as fault:
-        return _broken(conn, row, ErrorInfo(fault.code, fault.detail))
-    except EngineError as fault:
-        return _broken(conn, row, ErrorInfo(fault.code, str(fault)))
+    except (EngineError, PermanentError) as fault:
+        return _broken(conn, row, info_of(fault))
 
 
 def _broken(conn: Connection, row: Any, error: ErrorInfo) -> Came:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from cryptography.fernet import Fernet, InvalidToken
 
-
-class WrongKey(Exception):
-    """A stored secret was encrypted with another key, or was altered."""
+from taskengine.domain.errors import WrongKey
 
 
 def new_key() -> str:

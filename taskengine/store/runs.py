@@ -114,16 +114,24 @@ def state(conn: Connection, run_id: UUID) -> Any:
     return conn.execute(_STATE, {"id": run_id}).one()
 
 
-_PROGRESS = text("SELECT status, count(*) AS n FROM tasks WHERE run_id = :id AND scope_id IS NOT NULL GROUP BY status")
+_PROGRESS = text(
+    """
+    SELECT r.id, t.status, t.n FROM unnest(CAST(:ids AS uuid[])) AS r(id) CROSS JOIN LATERAL (
+        SELECT status, count(*) AS n FROM tasks WHERE run_id = r.id AND scope_id IS NOT NULL GROUP BY status) t
+    """
+)
 _GROUPS = text(
     "SELECT id, key, name, status FROM tasks"
     " WHERE run_id = :id AND key IS NOT NULL AND kind = 'group' AND scope_id IS NOT NULL ORDER BY id"
 )
 
 
-def progress(conn: Connection, run_id: UUID) -> dict[str, int]:
-    """How many of a run's rows stand in which status."""
-    return {row.status: row.n for row in conn.execute(_PROGRESS, {"id": run_id})}
+def progress(conn: Connection, run_ids: Sequence[UUID]) -> dict[UUID, dict[str, int]]:
+    """For each run: how many of its rows stand in which status. Uses tasks_progress_idx."""
+    found: dict[UUID, dict[str, int]] = {run_id: {} for run_id in run_ids}
+    for row in conn.execute(_PROGRESS, {"ids": list(run_ids)}):
+        found[row.id][row.status] = row.n
+    return found
 
 
 def groups(conn: Connection, run_id: UUID) -> Rows:

@@ -205,14 +205,6 @@ def set_state(conn: Connection, step_id: UUID, state: dict[str, Any]) -> None:
     conn.execute(_SET_STATE, {"id": step_id, "state": document([state])[1:-1]})
 
 
-_MARK = text("UPDATE tasks SET has_dependents = true WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT has_dependents")
-
-
-def mark(conn: Connection, ids: Sequence[UUID]) -> None:
-    """Note that an end of these rows matters to others."""
-    conn.execute(_MARK, {"ids": list(ids)})
-
-
 _UNMADE = text(
     """
     SELECT id FROM tasks WHERE kind IN ('expansion', 'loop') AND status = 'running' AND (state ->> 'making')::boolean
@@ -245,7 +237,7 @@ def left_behind(conn: Connection, seconds: float, limit: int) -> list[UUID]:
 
 _OVER = text(
     """
-    SELECT id, kind FROM tasks WHERE times_out_at <= now() AND completed_at IS NULL ORDER BY times_out_at LIMIT :limit
+    SELECT id FROM tasks WHERE times_out_at <= now() AND completed_at IS NULL ORDER BY times_out_at LIMIT :limit
     """
 )
 _WATCHING = text(
@@ -265,9 +257,22 @@ _AWAITING = text(
 )
 
 
-def over(conn: Connection, limit: int) -> Rows:
-    """(id, kind) of waits and steps whose time limit has passed. Uses tasks_limit_idx."""
-    return list(conn.execute(_OVER, {"limit": limit}))
+def over(conn: Connection, limit: int) -> list[UUID]:
+    """Waits and steps whose time limit has passed. Uses tasks_limit_idx."""
+    return [row.id for row in conn.execute(_OVER, {"limit": limit})]
+
+
+_LATE = text(
+    """
+    SELECT * FROM tasks WHERE id = :id AND times_out_at <= now() AND status IN ('running', 'waiting_input')
+    FOR NO KEY UPDATE
+    """
+)
+
+
+def late(conn: Connection, step_id: UUID) -> Any | None:
+    """A wait or step at work whose time limit has passed, with all columns, locked; None if it is not so any more."""
+    return conn.execute(_LATE, {"id": step_id}).first()
 
 
 def watching(conn: Connection, run_id: UUID | None, limit: int) -> list[UUID]:
@@ -354,18 +359,10 @@ def has_ended(conn: Connection, step_id: UUID) -> bool:
     return bool(conn.execute(_HAS_ENDED, {"id": step_id}).scalar())
 
 
-_EXPANSION_PATH = text("SELECT path FROM tasks WHERE id = :id AND kind = 'expansion'")
+_EXPANSION = text("SELECT path, input FROM tasks WHERE id = :id AND kind = 'expansion'")
 
 
-def expansion_path(conn: Connection, step_id: UUID) -> str | None:
-    """Where an expansion stands in its run; None for other steps."""
-    path: str | None = conn.execute(_EXPANSION_PATH, {"id": step_id}).scalar()
-    return path
-
-
-_INPUT = text("SELECT input FROM tasks WHERE id = :id AND kind = 'expansion'")
-
-
-def expansion_input(conn: Connection, expansion_id: UUID) -> dict[str, Any]:
-    """The input of an expansion; empty for other steps."""
-    return conn.execute(_INPUT, {"id": expansion_id}).scalar() or {}
+def expansion(conn: Connection, step_id: UUID) -> tuple[str | None, dict[str, Any]]:
+    """Where an expansion stands in its run, and its input; of other steps nothing."""
+    row = conn.execute(_EXPANSION, {"id": step_id}).first()
+    return (None, {}) if row is None else (row.path, row.input or {})

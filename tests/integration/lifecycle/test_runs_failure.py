@@ -13,6 +13,7 @@ from taskengine.handlers.base import Context
 from taskengine.lifecycle import cancel, recover
 from taskengine.lifecycle.finish import finish
 from taskengine.lifecycle.run import Ended
+from taskengine.store.cipher import Cipher, new_key
 from tests.conftest import Bench
 from tests.integration.lifecycle.conftest import Probe, ProbeConfig, take
 from tests.integration.lifecycle.runs import (
@@ -406,3 +407,15 @@ def at_once(bench: Bench, ids: list[UUID]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_another_encryption_key_fails_the_step_that_needs_the_old_one_and_nothing_else(bench: Bench) -> None:
+    sealed = {"id": "never", "type": "task", "task": {"type": "echo", "config": {"message": {"password": "s3cret"}}}}
+    branch = {"id": "c", "type": "conditional", "condition": when("nowhere", "exists"), "then": [sealed]}
+    loop = {"id": "l", "type": "loop", "condition": when("loop.index", "less_than", 3), "steps": [task("a"), branch]}
+    run_id = start(bench, [loop])
+    bench.engine.cipher = Cipher(new_key())
+    drain(bench)
+    assert code(bench, run_id, "l") == "wrong_encryption_key"
+    assert statuses(bench, run_id)["l[0].a"] == "completed"
+    assert shown(bench, run_id)["status"] == "failed"

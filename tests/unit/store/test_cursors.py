@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskengine.domain.errors import Invalid
+from taskengine.domain.errors import Invalid, WrongKey
 from taskengine.store import cursors
-from taskengine.store.cipher import Cipher, WrongKey, new_key
+from taskengine.store.cipher import Cipher, new_key
 from taskengine.store.database import driver_url
 
 
