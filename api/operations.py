@@ -125,8 +125,7 @@ class Door:
 
         def declare(view: View) -> View:
             hints = get_type_hints(view)
-            names = re.findall(r"<(?:\w+:)?(\w+)>", rule)
-            path_types = {name: hints[name] for name in names}
+            path_types = {name: hints[name] for name in re.findall(r"<(?:\w+:)?(\w+)>", rule)}
             query: type[Query] = hints.get("query", NoQuery)
             body: type[BaseModel] | None = text_of or hints.get("body")
             summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
@@ -140,16 +139,10 @@ class Door:
                     scope=None if open else scope or ("read" if method == "GET" else "write"),
                     summary=summary.replace("\n", " "),
                     description=description,
-                    path={
-                        name: TypeAdapter(get_type_hints(view, include_extras=True)[name])
-                        for name, kind in path_types.items()
-                        if kind is not UUID
-                    },
+                    path=_path_checks(view, path_types),
                     path_types=path_types,
                     query=query,
-                    repeatable=frozenset(
-                        name for name, item in query.model_fields.items() if _is_list(item.annotation)
-                    ),
+                    repeatable=_repeatable(query),
                     body=body,
                     body_needed=body is not None and (method != "POST" or _has_required(body)),
                     media=(JSON, *YAML) if yaml or text_of else (JSON,),
@@ -164,6 +157,16 @@ class Door:
             return view
 
         return declare
+
+
+def _path_checks(view: View, path_types: Mapping[str, Any]) -> dict[str, TypeAdapter[Any]]:
+    """What checks the parts of the path that are more than a UUID."""
+    hints = get_type_hints(view, include_extras=True)
+    return {name: TypeAdapter(hints[name]) for name, kind in path_types.items() if kind is not UUID}
+
+
+def _repeatable(query: type[Query]) -> frozenset[str]:
+    return frozenset(name for name, item in query.model_fields.items() if _is_list(item.annotation))
 
 
 def _is_list(annotation: Any) -> bool:

@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SOURCES = ("taskengine/lifecycle", "taskengine/delivery", "taskengine/domain", "workers")
 _CLASSES = {"TransientError": True, "PermanentError": False, "ExpansionFault": False}
+_FAULTS = {"WrongKey": False}
+"""Errors of the engine that end an attempt or a step under their own code, with whether it is tried again."""
 _CARRIERS = ("ErrorInfo", "status_error", "kind", "super().__init__")
 
 
@@ -138,7 +140,7 @@ def raised() -> dict[str, set[str]]:
 
 
 def _codes(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """A code is the first argument of an error's constructor, or ``"code"`` of a literal error document."""
+    """A code: first argument of an error's constructor, ``"code"`` of a literal error document, or a fault's own."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args:
             name, first = ast.unparse(node.func), node.args[0]
@@ -148,6 +150,10 @@ def _codes(tree: ast.AST) -> Iterator[tuple[str, str]]:
                 and (name in _CLASSES or name in _CARRIERS)
             ):
                 yield first.value, {True: YES, False: NO, None: ""}[_CLASSES.get(name)]
+        elif isinstance(node, ast.ClassDef) and node.name in _FAULTS:
+            for line in node.body:
+                if isinstance(line, ast.AnnAssign) and isinstance(line.value, ast.Constant):
+                    yield str(line.value.value), YES if _FAULTS[node.name] else NO
         elif isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):

@@ -6,15 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from taskengine.cli import output
+from taskengine.cli.board import LiveBoard
 from taskengine.cli.exits import Exit
 from taskengine.cli.failures import Failure
 
 if TYPE_CHECKING:
-    from rich.live import Live
     from rich.text import Text
 
     from taskengine.client import Client, Task
@@ -90,30 +89,14 @@ def _timed_out(left: list[str], total: int, timeout: float) -> Failure:
     )
 
 
-class Board:
+class Board(LiveBoard):
     """Shows the tasks as they move: redrawn in place on a terminal, a line for each change in a pipe."""
 
     def __init__(self, total: int, *, silent: bool) -> None:
+        super().__init__(silent=silent, transient=True)
         self._total = total
-        self._silent = silent
         self._sights: dict[str, Sight] = {}
-        self._live: Live | None = None
         self._counted = 0.0
-
-    def __enter__(self) -> Self:
-        console = output.console(stderr=True)
-        if console.is_terminal and not self._silent:
-            from rich.live import Live  # noqa: PLC0415 - on a terminal only
-
-            self._live = Live(console=console, refresh_per_second=8, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def update(self, sight: Sight) -> None:
         """Show a task as it stands now."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from taskengine.cli import output, tree
+from taskengine.cli.board import LiveBoard
 from taskengine.cli.exits import Exit
 from taskengine.cli.failures import Failure
 
 if TYPE_CHECKING:
-    from rich.live import Live
-
     from taskengine.client import Client, Run
 
 _ROUND_SECONDS = 1.0
@@ -48,29 +46,13 @@ def changes(client: Client, run_id: str, timeout: float | None) -> Iterator[Run]
         time.sleep(max(0.0, _SHORTEST_ROUND_SECONDS - (time.monotonic() - started)))
 
 
-class Board:
+class Board(LiveBoard):
     """Shows a run as it moves: a tree redrawn in place on a terminal, a line for each news of a step in a pipe."""
 
     def __init__(self, client: Client, *, silent: bool) -> None:
+        super().__init__(silent=silent, vertical_overflow="ellipsis")
         self._client = client
-        self._silent = silent
         self._told: dict[str, tuple[str, int]] = {}
-        self._live: Live | None = None
-
-    def __enter__(self) -> Self:
-        console = output.console(stderr=True)
-        if console.is_terminal and not self._silent:
-            from rich.live import Live  # noqa: PLC0415 - on a terminal only
-
-            self._live = Live(console=console, refresh_per_second=8, vertical_overflow="ellipsis")
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live:
-            self._live.stop()
 
     def update(self, run: Run) -> None:
         """Show the run as it stands now."""

@@ -126,8 +126,7 @@ def _deliver(engine: Engine, conn: Connection, caller: Caller, row: Any, sent: S
     if runs.size_of(sent.data) > MAX_CONTEXT_BYTES:
         text = f"has more than {MAX_CONTEXT_BYTES} bytes"
         raise Invalid(f"data: {text}", [FieldError(("data",), text, "data_too_large")])
-    now = engine.clock().isoformat()
-    kept = {"signal": sent.signal, "data": sent.data, "by": caller.name, "at": now}
+    kept = {"signal": sent.signal, "data": sent.data, "by": caller.name, "at": engine.clock()}
     if (wait_id := steps.awaiting(conn, row.id, sent.signal)) is not None:
         conclude.wake(engine, conn, wait_id, kept)
         return

@@ -22,7 +22,13 @@ from sqlalchemy.engine import Row
 
 from taskengine.domain.errors import Deadlock, Unavailable
 
-set_json_dumps(orjson.dumps)
+
+def _encoded(value: Any) -> bytes:
+    """A value as it is stored; times end in Z, as in answers."""
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
+
+
+set_json_dumps(_encoded)
 set_json_loads(orjson.loads)
 
 Rows = list[Row[Any]]
@@ -37,7 +43,7 @@ IDLE_SECONDS = 30
 
 def document(rows: Iterable[dict[str, Any]]) -> str:
     """Rows as one JSON parameter for ``json_to_recordset``: one cheap bind for any number of rows."""
-    return orjson.dumps(list(rows)).decode()
+    return _encoded(list(rows)).decode()
 
 
 @dataclass(slots=True)
@@ -68,7 +74,7 @@ class Database:
             pool_timeout=10,
             # Errors reach logs and results; the values in them are tasks' payloads.
             hide_parameters=True,
-            json_serializer=lambda value: orjson.dumps(value).decode(),
+            json_serializer=lambda value: _encoded(value).decode(),
             json_deserializer=orjson.loads,
             connect_args={
                 "application_name": name,

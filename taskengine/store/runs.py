@@ -263,12 +263,15 @@ def child_counts(conn: Connection, parents: Sequence[UUID]) -> dict[UUID, dict[s
     return found
 
 
+# As answers write times.
+_STAMP = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24\\:MI\\:SS.US\"Z\"')"
 _SPANS = text(
-    """
+    f"""
     SELECT t.id AS task_id, t.key, t.path, t.name, t.kind, t.status, t.parent_id AS parent, t.started_at,
         t.completed_at AS ended_at,
-        (SELECT json_agg(json_build_object('attempt', e.attempt, 'status', e.status, 'started_at', e.started_at,
-            'ended_at', e.ended_at, 'worker', e.worker) ORDER BY e.attempt)
+        (SELECT json_agg(json_build_object('attempt', e.attempt, 'status', e.status,
+            'started_at', {_STAMP.format("e.started_at")}, 'ended_at', {_STAMP.format("e.ended_at")},
+            'worker', e.worker) ORDER BY e.attempt)
             FROM executions e WHERE e.task_id = t.id) AS attempts
     FROM tasks t WHERE t.run_id = :run_id AND t.id > :after ORDER BY t.id LIMIT :limit
     """
