@@ -67,6 +67,18 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[Engine]:
     """An engine with its default organization made."""
+    yield from _built(settings)
+
+
+@pytest.fixture(scope="module")
+def engine_of_module(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One engine for all tests of a module, none of which may leave anything."""
+    home = tmp_path_factory.mktemp("home")
+    with servers.database() as url:
+        yield from _built(Settings(home=home, database_url=url, redis_url=servers.redis_url, encryption_key=new_key()))
+
+
+def _built(settings: Settings) -> Iterator[Engine]:
     made = runtime.build(settings)
     keys.bootstrap(made)
     yield made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,16 +12,12 @@ from sqlalchemy import literal as text
 from werkzeug.test import TestResponse
 
 from api.app import create_app
-from config.settings import Settings
-from taskengine import runtime
 from taskengine.domain import documents
 from taskengine.lifecycle import keys
 from taskengine.lifecycle.engine import Engine
-from taskengine.store.cipher import new_key
 from taskengine.store.tables import metadata
 from tests.integration.api.conftest import Api
 from tests.integration.lifecycle.definition_cases import Case, invalid
-from tests.servers import Servers
 
 YAML = {"Content-Type": "application/yaml"}
 JSON = {"Content-Type": "application/json"}
@@ -32,16 +27,9 @@ WITH_KEY = {"Idempotency-Key": "sent-before-it-was-mended"}
 
 
 @pytest.fixture(scope="module")
-def engine(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(engine_of_module: Engine) -> Engine:
     """One engine for all cases: none of them may leave anything."""
-    home = tmp_path_factory.mktemp("home")
-    with servers.database() as url:
-        made = runtime.build(
-            Settings(home=home, database_url=url, redis_url=servers.redis_url, encryption_key=new_key())
-        )
-        keys.bootstrap(made)
-        yield made
-        made.close()
+    return engine_of_module
 
 
 @pytest.fixture(scope="module")

@@ -12,33 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import Settings
-from taskengine import runtime
 from taskengine.domain import documents
 from taskengine.domain.task import Caller
 from taskengine.domain.workflow import WorkflowSpec
-from taskengine.lifecycle import keys
 from taskengine.lifecycle.definitions import MAX_FAULTS, DefinitionFault, check
 from taskengine.lifecycle.engine import Engine
-from taskengine.store.cipher import new_key
 from tests.integration.lifecycle.definition_cases import Case, invalid
-from tests.servers import Servers
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted((HERE.parents[2] / "examples" / "workflows").glob("*.yaml"))
 
 
 @pytest.fixture(scope="module")
-def engine(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def engine(engine_of_module: Engine) -> Engine:
     """One engine for all: a check reads its task types and clock only."""
-    home = tmp_path_factory.mktemp("home")
-    with servers.database() as url:
-        made = runtime.build(
-            Settings(home=home, database_url=url, redis_url=servers.redis_url, encryption_key=new_key())
-        )
-        keys.bootstrap(made)
-        yield made
-        made.close()
+    return engine_of_module
 
 
 def known(name: str, version: int | None) -> bool:
