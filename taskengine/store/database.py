@@ -46,6 +46,11 @@ def document(rows: Iterable[dict[str, Any]]) -> str:
     return _encoded(list(rows)).decode()
 
 
+def in_json(value: Any) -> str:
+    """One value as a JSON parameter: of None it is ``null``, not the absence of a value."""
+    return _encoded(value).decode()
+
+
 @dataclass(slots=True)
 class _Transaction:
     connection: Connection

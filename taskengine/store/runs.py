@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from taskengine.domain.run import RunFilter
 from taskengine.store import tasks
-from taskengine.store.database import Rows, document
+from taskengine.store.database import Rows, document, in_json
 
 # A run that is running while nothing in it is under way only waits. Each is a probe of tasks_progress_idx; EXISTS would
 # let the planner read the open tasks of all runs into a hash table instead.
@@ -157,7 +157,7 @@ def change(
     """Write a run's context, or the signals that no wait has taken; the caller holds its lock."""
     params = {
         "id": run_id,
-        "context": None if context is None else document([context])[1:-1],
+        "context": None if context is None else in_json(context),
         "signals": None if signals is None else document(signals),
     }
     conn.execute(_CHANGE, params)
@@ -175,7 +175,7 @@ _CANCEL = text(
 
 def request_cancel(conn: Connection, run_id: UUID, reason: str | None, error: dict[str, Any] | None) -> None:
     """Note that a run is to stop: cancelled, or with an ``error`` failed; the caller holds its lock."""
-    params = {"id": run_id, "reason": reason, "error": None if error is None else document([error])[1:-1]}
+    params = {"id": run_id, "reason": reason, "error": None if error is None else in_json(error)}
     conn.execute(_CANCEL, params)
 
 
@@ -200,7 +200,7 @@ _NOTE = text(
 
 def note(conn: Connection, run_id: UUID, type_name: str, data: dict[str, Any]) -> None:
     """Write an event of the run that moves nothing."""
-    conn.execute(_NOTE, {"id": run_id, "type": type_name, "data": document([data])[1:-1]})
+    conn.execute(_NOTE, {"id": run_id, "type": type_name, "data": in_json(data)})
 
 
 _EVENTS = text(
@@ -343,7 +343,7 @@ def keys_among(conn: Connection, run_id: UUID, names: Sequence[str]) -> list[str
 
 def size_of(value: Any) -> int:
     """Bytes of a value as it is stored."""
-    return len(document([value])) - 2
+    return len(in_json(value).encode())
 
 
 _GAVE = text(

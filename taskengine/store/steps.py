@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from taskengine.store.database import Rows, document
+from taskengine.store.database import Rows, in_json
 
 _LOAD = text("SELECT * FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE")
 
@@ -202,7 +202,7 @@ _SET_STATE = text("UPDATE tasks SET state = CAST(:state AS json), updated_at = n
 
 def set_state(conn: Connection, step_id: UUID, state: dict[str, Any]) -> None:
     """Note how far a step is."""
-    conn.execute(_SET_STATE, {"id": step_id, "state": document([state])[1:-1]})
+    conn.execute(_SET_STATE, {"id": step_id, "state": in_json(state)})
 
 
 _UNMADE = text(
@@ -348,7 +348,7 @@ _WILL_FAIL = text(
 
 def will_fail(conn: Connection, step_id: UUID, error: dict[str, Any]) -> None:
     """Note that a step will fail with this error once all in it has ended."""
-    conn.execute(_WILL_FAIL, {"id": step_id, "error": document([error])[1:-1]})
+    conn.execute(_WILL_FAIL, {"id": step_id, "error": in_json(error)})
 
 
 _HAS_ENDED = text("SELECT completed_at IS NOT NULL FROM tasks WHERE id = :id FOR NO KEY UPDATE")

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from taskengine.store.database import Rows, document
+from taskengine.store.database import Rows, in_json
 
 _GET = text(
     """
@@ -45,7 +45,7 @@ def put(
     params = {
         "organization": organization_id,
         "name": name,
-        "definition": document([definition])[1:-1],
+        "definition": in_json(definition),
         "source": source,
         "digest": digest,
         "by": by,

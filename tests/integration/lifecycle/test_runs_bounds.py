@@ -56,8 +56,9 @@ def test_runs_that_fan_out_begin_some_at_a_time(bench: Bench) -> None:
     assert bench.sql("SELECT count(*) AS n FROM runs WHERE status = 'completed'")[0].n == 1 + 20 + 20 * 20
 
 
-def test_data_of_a_signal_has_a_limit(bench: Bench) -> None:
+@pytest.mark.parametrize("text", ["x" * 2**20, "ä" * 2**19], ids=["letters", "letters of two bytes"])
+def test_data_of_a_signal_has_a_limit(bench: Bench, text: str) -> None:
     run_id = start(bench, [{"id": "w", "type": "wait", "signal": "go"}])
     with pytest.raises(Invalid, match="data: has more than"):
-        signal(bench, run_id, "go", data={"text": "x" * 2**20})
+        signal(bench, run_id, "go", data={"text": text})
     assert shown(bench, run_id)["status"] == "waiting"
