@@ -1,0 +1,43 @@
+"""Reads of tasks and their edges, and writes of what is not their status."""
+
+from __future__ import annotations
+
+from taskengine.store.tasks.dependencies import add_edges, blocking, open_dependents, unfinished_upstream, upstream
+from taskengine.store.tasks.record import (
+    cancelling,
+    change,
+    due,
+    expired,
+    finished_before,
+    internals,
+    lock,
+    remove,
+    request_cancel,
+    request_cancels,
+    sync_outbox,
+)
+from taskengine.store.tasks.shown import SHOWN, first_id, get, last_id, listing
+
+__all__ = [
+    "SHOWN",
+    "add_edges",
+    "blocking",
+    "cancelling",
+    "change",
+    "due",
+    "expired",
+    "finished_before",
+    "first_id",
+    "get",
+    "internals",
+    "last_id",
+    "listing",
+    "lock",
+    "open_dependents",
+    "remove",
+    "request_cancel",
+    "request_cancels",
+    "sync_outbox",
+    "unfinished_upstream",
+    "upstream",
+]
