@@ -23,6 +23,7 @@ from taskengine.domain.states import Kind, TaskStatus
 from taskengine.lifecycle import dispatch, settle, tell
 from taskengine.lifecycle.begin import begin, skip
 from taskengine.lifecycle.came import Came
+from taskengine.lifecycle.claim import Claimed, hand_over
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import steps, transitions
 
@@ -49,13 +50,13 @@ def advance(
 
     What must wait for the commit (publishing, telling, looking again) is handed to ``after_commit``.
     """
-    work = _Work(engine, conn)
+    work = _Work(engine, conn, carry)
     work.scopes |= set(scopes)
     first = Came(ended=list(ended))
     if came is not None:
         first.add(came)
     work.go(first)
-    work.leave({row.id for row in ended}, carry)
+    work.leave({row.id for row in ended})
 
 
 def advance_scopes(engine: Engine, scopes: Iterable[UUID]) -> bool:
@@ -115,37 +116,56 @@ class Untold:
 class Carry:
     """What the worker that just ended something goes on with itself, of its own queue: a linear stretch needs no
     message from link to link. Only where nothing else of the queue waits, which would have its turn first.
+
+    ``claimed`` was handed over in the finishing transaction; ``attempts`` stand in line, and are yet to be claimed.
     """
 
     queue: str
+    worker: str
+    claimed: list[Claimed] = field(default_factory=list)
     attempts: list[tuple[UUID, int]] = field(default_factory=list)
     untold: Untold = field(default_factory=Untold)
 
-    def take(self, queued: Sequence[Any], rung: Sequence[Any]) -> set[UUID]:
-        """Choose from what was lined up just now (and is in no message yet); returns the tasks that it took."""
-        own = [row for row in queued if row.queue == self.queue]
+    @property
+    def taken(self) -> bool:
+        """Whether there is something to go on with."""
+        return bool(self.claimed or self.attempts)
+
+    def drop(self) -> None:
+        """Forget what was taken in a transaction that was undone."""
+        self.claimed, self.attempts = [], []
+
+    def hand_over(self, engine: Engine, conn: Connection, ready: Sequence[Any]) -> list[Any]:
+        """Claim from what may go to a worker now; returns the rows that it took."""
+        own = [row for row in ready if row.queue == self.queue]
+        if self.taken or not own:
+            return []
+        most = _LIGHT_CARRIED if all(row.light for row in own) else 1
+        self.claimed, rows = hand_over(engine, conn, [row.id for row in own[:most]], self.worker)
+        return rows
+
+    def take(self, rung: Sequence[Any]) -> set[UUID]:
+        """Choose from what was made just now, in line but in no message yet; returns the tasks that it took."""
         fresh = [row for row in rung if row.queue == self.queue]
-        if len(fresh) == 1 and fresh[0].published and not own:
-            self.attempts = [(fresh[0].task_id, 1)]
-        elif own and not fresh and not any(row.busy for row in own):
-            most = _LIGHT_CARRIED if all(row.light for row in own) else 1
-            self.attempts = [(row.id, row.attempt + 1) for row in own[:most]]
-        return {task_id for task_id, _ in self.attempts}
+        if self.taken or len(fresh) != 1 or not fresh[0].published:
+            return set()
+        self.attempts = [(fresh[0].task_id, 1)]
+        return {fresh[0].task_id}
 
 
 class _Work:
     """One transaction's worth of consequences."""
 
-    def __init__(self, engine: Engine, conn: Connection) -> None:
+    def __init__(self, engine: Engine, conn: Connection, carry: Carry | None = None) -> None:
         self._engine = engine
         self._conn = conn
+        self._carry = carry
         self.scopes: set[UUID] = set()
         self._touched: set[UUID] = set()
         self._later: set[UUID] = set()
         self._let_go: set[UUID | None] = set()
         self._runs_going_on: set[UUID | None] = set()
         self._queues: set[str] = set()
-        self._queued: list[Any] = []
         self._rung: list[Any] = []
         self._ended: list[Any] = []
         self._planted = 0
@@ -179,12 +199,15 @@ class _Work:
             came.ended += self._skip_failed([row.id for row in rows])
         if rows := turns.get(Turn.skip_not_needed):
             came.ended += skip(self._conn, [row.id for row in rows], NOT_NEEDED)
+        if self._carry is not None and (rows := turns.get(Turn.queue)):
+            taken = self._carry.hand_over(self._engine, self._conn, rows)
+            self._go_on(taken)
+            turns[Turn.queue] = [row for row in rows if row.id not in {other.id for other in taken}]
         for turn, move in ((Turn.queue, "queued"), (Turn.defer, "deferred"), (Turn.hold, "paused")):
             if rows := turns.get(turn):
                 moved = transitions.move(self._conn, move, [row.id for row in rows], held=turn is Turn.hold)
-                self._let_go |= {row.scope_id for row in moved if row.scope_id is not None}
-                self._runs_going_on |= {row.run_id for row in moved if row.scope_id == row.run_id}
-                self._queued += [row for row in moved if row.status == "queued"]
+                self._go_on(moved)
+                self._queues |= {row.queue for row in moved if row.status == "queued"}
         if rows := turns.get(Turn.begin):
             paused = {row.id: row.run_paused for row in rows}
             for row in steps.load(self._conn, list(paused)):
@@ -202,6 +225,11 @@ class _Work:
                 self._let_go |= {row.scope_id, row.id}
                 self.scopes.add(row.id)
         return came
+
+    def _go_on(self, moved: Sequence[Any]) -> None:
+        """Note that what rows are a part of has not ended: they were let go just now."""
+        self._let_go |= {row.scope_id for row in moved if row.scope_id is not None}
+        self._runs_going_on |= {row.run_id for row in moved if row.scope_id == row.run_id}
 
     def _skip_failed(self, ids: list[UUID]) -> list[Any]:
         """Skip rows, each for the first that failed them; many often wait for the same."""
@@ -245,14 +273,13 @@ class _Work:
     @property
     def did(self) -> bool:
         """Whether anything moved."""
-        return bool(self._ended or self._queued or self._rung or self._let_go)
+        return bool(self._ended or self._queues or self._rung or self._let_go)
 
-    def leave(self, told: set[UUID], carry: Carry | None = None) -> None:
+    def leave(self, told: set[UUID]) -> None:
         """Hand over what waits for the commit. ``told``: rows whose end is told by the caller."""
         engine = self._engine
         tell.after_commit(engine, [row for row in self._ended if row.id not in told])
-        carried = carry.take(self._queued, self._rung) if carry is not None else set()
-        self._queues |= {row.queue for row in self._queued if row.id not in carried}
+        carried = self._carry.take(self._rung) if self._carry is not None else set()
         if published := [row for row in self._rung if row.published and row.task_id not in carried]:
             engine.db.after_commit(partial(dispatch.send_now, engine, published))
         self._queues |= {row.queue for row in self._rung if not row.published and not row.on_the_way}

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from taskengine.domain.ids import new_id
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import transitions
@@ -57,6 +59,15 @@ def claim(engine: Engine, attempts: Sequence[tuple[UUID, int]], worker: str) -> 
     by_id = {row.id: row for row in rows}
     claimed = [_claimed(by_id[task_id]) for task_id in unique if task_id in by_id]
     return claimed, any(row.more for row in rows)
+
+
+def hand_over(engine: Engine, conn: Connection, ids: Sequence[UUID], worker: str) -> tuple[list[Claimed], list[Any]]:
+    """Claim tasks that something lets go in this very transaction, in their order, where nothing else of their queue
+    waits; returns the rows as well.
+    """
+    rows = transitions.hand_over(conn, ids, [new_id() for _ in ids], worker, engine.settings.lease_seconds)
+    by_id = {row.id: row for row in rows}
+    return [_claimed(by_id[task_id]) for task_id in ids if task_id in by_id], rows
 
 
 def _claimed(row: Any) -> Claimed:

@@ -34,7 +34,7 @@ def consume(engine: Engine, watch: Watch, queue: str, attempts: Sequence[tuple[U
         dispatch.dispatch(engine, queue)
         return 0
     recorded = 0
-    stretch = Stretch(engine, queue)
+    stretch = Stretch(engine, queue, worker)
     try:
         while claimed:
             watch.hold(claimed)
@@ -44,7 +44,7 @@ def consume(engine: Engine, watch: Watch, queue: str, attempts: Sequence[tuple[U
             carry = stretch.carry()
             recorded += finish(engine, ended, carry)
             stretch.keep(carry)
-            claimed, more = claim(engine, carry.attempts, worker) if carry and carry.attempts else ([], False)
+            claimed, more = stretch.next(carry)
         return recorded
     finally:
         watch.hold(())
@@ -54,16 +54,23 @@ def consume(engine: Engine, watch: Watch, queue: str, attempts: Sequence[tuple[U
 class Stretch:
     """Links of a chain that one worker works off one after the other."""
 
-    def __init__(self, engine: Engine, queue: str) -> None:
+    def __init__(self, engine: Engine, queue: str, worker: str) -> None:
         self._engine = engine
         self._queue = queue
+        self._worker = worker
         self._until = time.monotonic() + engine.settings.stretch_seconds
         self._told_at = time.monotonic()
         self._untold = Untold()
 
     def carry(self) -> Carry | None:
         """What may take along the next link; None once the stretch has been long enough."""
-        return Carry(self._queue) if time.monotonic() < self._until else None
+        return Carry(self._queue, self._worker) if time.monotonic() < self._until else None
+
+    def next(self, carry: Carry | None) -> tuple[list[Claimed], bool]:
+        """What the worker goes on with, and whether the queue has more in line."""
+        if carry is None or not carry.taken:
+            return [], False
+        return (carry.claimed, False) if carry.claimed else claim(self._engine, carry.attempts, self._worker)
 
     def keep(self, carry: Carry | None) -> None:
         """Take over ends that whoever waits for them is yet to be told, every few milliseconds."""

@@ -56,7 +56,7 @@ def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any
     if len(recorded) < len(rows):
         recorded += _record_fully(engine, ended, rows, {row.id for row in recorded}, carry)
     results = {item.claimed.task_id: item.result_json for item in ended}
-    if carry is not None and carry.attempts:
+    if carry is not None and carry.taken:
         # The next link follows at once; what these ends are to whoever waits is told with a later one's.
         carry.untold.add(Untold(recorded, results))
     else:
@@ -69,6 +69,8 @@ def _record_fully(
     engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]], done: set[UUID], carry: Carry | None
 ) -> list[Any]:
     left = [row for row in rows if row["task_id"] not in done]
+    if carry is not None:
+        carry.drop()
     with engine.db.begin() as conn:
         executions.add_logs(conn, [line for item in ended for line in item.logs])
         executions.add_steps(conn, [step for item in ended for step in item.steps])

@@ -9,7 +9,7 @@ part of. Doubtful rows are locked in id order, so that two statements over the s
 of deadlocking.
 """
 
-from taskengine.store.transitions.claim import claim
+from taskengine.store.transitions.claim import claim, hand_over
 from taskengine.store.transitions.finish import finish, finish_row, lose
 from taskengine.store.transitions.insert import insert
 from taskengine.store.transitions.moves import move
@@ -21,6 +21,7 @@ __all__ = [
     "count_down",
     "finish",
     "finish_row",
+    "hand_over",
     "insert",
     "insert_run",
     "lose",

@@ -1,4 +1,4 @@
-"""Attempts begin: a worker takes what a message names."""
+"""Attempts begin: a worker takes what a message names, or what an end of its own lets go."""
 
 from __future__ import annotations
 
@@ -9,8 +9,23 @@ from sqlalchemy import Connection, text
 
 from taskengine.store.database import Rows
 
+_TAKEN = """
+    t.id, t.organization_id, t.type, t.queue, t.config, t.attempt, t.error_count, t.max_retries, t.retry,
+    t.timeout_seconds, t.input_schema, t.output_schema, t.run_id, t.path, t.parent_id, t.scope_id, t.bindings, t.input,
+    t.has_dependents
+"""
+_LEASED = """
+    given AS (
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:executions AS uuid[])) AS g(task_id, execution_id)
+    ), leased AS (
+        INSERT INTO executions (id, organization_id, task_id, attempt, status, queue, worker, started_at, lease_until)
+        SELECT given.execution_id, taken.organization_id, taken.id, taken.attempt, 'running', taken.queue, :worker,
+            now(), now() + make_interval(secs => :lease)
+        FROM taken JOIN given ON given.task_id = taken.id
+    )
+"""
 _CLAIM = text(
-    """
+    f"""
     WITH settings AS MATERIALIZED (
         -- A claim that a crash of Postgres forgets is only made again, so it need not wait for the disk. The
         -- finish is fenced by the execution's id, which then does not exist.
@@ -37,17 +52,8 @@ _CLAIM = text(
         UPDATE tasks t SET status = 'running', attempt = t.attempt + 1, started_at = coalesce(t.started_at, now()),
             updated_at = now(), run_at = NULL
         FROM rung WHERE t.id = rung.task_id AND t.status = 'queued'
-        RETURNING t.id, t.organization_id, t.type, t.queue, t.config, t.attempt, t.error_count, t.max_retries,
-            t.retry, t.timeout_seconds, t.input_schema, t.output_schema, t.run_id, t.path, t.parent_id, t.bindings,
-            t.input, t.has_dependents
-    ), given AS (
-        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:executions AS uuid[])) AS g(task_id, execution_id)
-    ), leased AS (
-        INSERT INTO executions (id, organization_id, task_id, attempt, status, queue, worker, started_at, lease_until)
-        SELECT given.execution_id, taken.organization_id, taken.id, taken.attempt, 'running', taken.queue, :worker,
-            now(), now() + make_interval(secs => :lease)
-        FROM taken JOIN given ON given.task_id = taken.id
-    ), noted AS (
+        RETURNING {_TAKEN}
+    ), {_LEASED}, noted AS (
         INSERT INTO events (organization_id, task_id, run_id, type, from_status, to_status, attempt)
         SELECT organization_id, id, run_id, 'task.claimed', 'queued', 'running', attempt FROM taken
     ), lines AS MATERIALIZED (
@@ -87,3 +93,43 @@ def claim(
             },
         )
     )
+
+
+_HAND_OVER = text(
+    f"""
+    WITH ready AS (
+        SELECT t.id FROM tasks t
+        WHERE t.id = ANY(CAST(:ids AS uuid[])) AND t.status = 'pending' AND t.kind = 'task' AND t.waiting_on = 0
+            AND (t.expires_at IS NULL OR t.expires_at > now())
+            AND NOT EXISTS (SELECT FROM queues q WHERE q.name = t.queue AND q.paused)
+            AND (t.run_id IS NULL OR (SELECT r.status FROM runs r WHERE r.id = t.run_id) = 'running')
+            -- What is in line or on the way has its turn first.
+            AND (SELECT o.task_id FROM outbox o WHERE o.queue = t.queue ORDER BY o.enqueued_at LIMIT 1) IS NULL
+        ORDER BY t.id FOR NO KEY UPDATE OF t
+    ), taken AS (
+        UPDATE tasks t SET status = 'running', attempt = t.attempt + 1, started_at = coalesce(t.started_at, now()),
+            queued_at = now(), updated_at = now(), run_at = NULL
+        FROM ready WHERE t.id = ready.id
+        RETURNING {_TAKEN}
+    ), {_LEASED}, noted AS (
+        INSERT INTO events (organization_id, task_id, run_id, type, from_status, to_status, attempt)
+        SELECT taken.organization_id, taken.id, taken.run_id, move.type, move.source, move.target,
+            taken.attempt - move.before
+        FROM taken CROSS JOIN (VALUES (1, 'task.queued', 'pending', 'queued', 1),
+            (2, 'task.claimed', 'queued', 'running', 0)) AS move(place, type, source, target, before)
+        ORDER BY move.place, taken.id
+    )
+    SELECT taken.*, given.execution_id, now() AS claimed_at FROM taken JOIN given ON given.task_id = taken.id
+    """
+)
+
+
+def hand_over(
+    conn: Connection, ids: Sequence[UUID], executions: Sequence[UUID], worker: str, lease_seconds: float
+) -> Rows:
+    """Take tasks that may begin now, without a place in line: pending -> queued -> running in one statement.
+
+    Only where nothing else of their queue is in line. Returns rows as :func:`claim` does, but for ``more``.
+    """
+    params = {"ids": list(ids), "executions": list(executions), "worker": worker, "lease": lease_seconds}
+    return list(conn.execute(_HAND_OVER, params))

@@ -29,11 +29,9 @@ _MOVE = """
         SELECT organization_id, id, run_id, :event, from_status, status, attempt, CAST(:data AS json) FROM moved
     )
     SELECT id, organization_id, queue, status, from_status, completed_at, has_dependents, kind, run_id, scope_id,
-        ended_bad, attempt, light, {busy} AS busy
+        ended_bad
     FROM moved
 """
-# Whether others of the queue are in line or on the way; what this statement lines up it does not see itself.
-_BUSY = "(SELECT o.task_id FROM outbox o WHERE o.queue = moved.queue ORDER BY o.enqueued_at LIMIT 1) IS NOT NULL"
 _UNRING = "DELETE FROM outbox WHERE task_id IN (SELECT id FROM old)"
 RING = """
     INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
@@ -47,7 +45,7 @@ RING = """
 
 def _statement(sets: str, *, rings: bool, condition: str = "") -> TextClause:
     outbox = RING.format(source="moved") if rings else _UNRING
-    return text(_MOVE.format(sets=sets, condition=condition, outbox=outbox, busy=_BUSY if rings else "NULL"))
+    return text(_MOVE.format(sets=sets, condition=condition, outbox=outbox))
 
 
 _ENDED = ", completed_at = now(), run_at = NULL"
@@ -143,9 +141,9 @@ def move(
     """Make a named move for those of ``ids`` that stand in one of its source states.
 
     Returns (id, organization_id, queue, status, from_status, completed_at, has_dependents, kind, run_id, scope_id,
-    ended_bad, attempt, light, busy) of the moved ones; ``busy``: others wait in the queue of a queued one as well.
-    ``data`` goes into the event. Moves into ``queued`` write the outbox row, moves out of it take it away. ``held``
-    says that a pause is the run's, and goes with it; ``result`` is that of a task whose result is supplied.
+    ended_bad) of the moved ones. ``data`` goes into the event. Moves into ``queued`` write the outbox row, moves out of
+    it take it away. ``held`` says that a pause is the run's, and goes with it; ``result`` is that of a task whose
+    result is supplied.
     """
     step = MOVES[name]
     params: dict[str, Any] = {

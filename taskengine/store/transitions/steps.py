@@ -12,7 +12,7 @@ from taskengine.domain.states import MOVES
 from taskengine.store.database import Rows, document
 
 _HIT = """
-    t.id, t.organization_id, t.queue, t.kind, t.status, t.run_on, t.waiting_on, t.upstream_bad, t.run_id,
+    t.id, t.organization_id, t.queue, t.kind, t.status, t.run_on, t.waiting_on, t.upstream_bad, t.run_id, t.light,
     (t.execution_type = 'manual' AND NOT t.triggered) OR (t.requires_human_review AND t.review IS NULL) AS by_hand,
     t.scheduled_for IS NOT NULL AND t.scheduled_for > now() AND NOT t.triggered AS early,
     coalesce((SELECT r.status = 'paused' FROM runs r WHERE r.id = t.run_id), false) AS run_paused
@@ -40,7 +40,8 @@ _COUNT_DOWN = text(
 def count_down(conn: Connection, ended: Sequence[UUID]) -> Rows:
     """Note for the dependents of ``ended`` that they wait for less; returns how those stand now.
 
-    (id, organization_id, queue, kind, status, run_on, waiting_on, upstream_bad, run_id, by_hand, early, run_paused).
+    (id, organization_id, queue, kind, status, run_on, waiting_on, upstream_bad, run_id, light, by_hand, early,
+    run_paused).
     """
     return list(conn.execute(_COUNT_DOWN, {"ids": list(ended)}))
 
