@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ import redis
 
 from benchmarks.contender import until
 from config.settings import inherited
-from taskengine.embedded import linux, postgres, valkey
-from taskengine.embedded.child import Spec
+from taskengine.embedded import postgres, valkey
+from taskengine.embedded.child import Spec, start
 from taskengine.embedded.home import Home
 
 START_SECONDS = 30
@@ -87,25 +86,8 @@ def _serve(spec: Spec, home: Home, ready: str) -> Iterator[None]:
 
 
 def _popen(spec: Spec, home: Home) -> subprocess.Popen[bytes]:
-    parent = os.getpid()
-
-    def before_exec() -> None:
-        if spec.identity is not None:
-            linux.become(spec.identity.uid, spec.identity.gid, spec.identity.capability)
-        linux.die_with(parent, spec.death_signal)
-
     with _log(spec, home).open("ab") as log:
-        return subprocess.Popen(
-            spec.argv,
-            env={**inherited(), **spec.environment},
-            cwd=home.path,
-            stdin=subprocess.PIPE if spec.stdin else subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=spec.inherit,
-            preexec_fn=before_exec,  # noqa: PLW1509 - no other thread runs yet
-        )
+        return start(spec, inherited(), home.path, log)
 
 
 def _log(spec: Spec, home: Home) -> Path:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from taskengine.embedded import linux
 from taskengine.embedded.identity import Identity
@@ -38,6 +39,30 @@ class Spec:
     """Open descriptors that it gets besides its standard ones."""
 
 
+def start(spec: Spec, environment: Mapping[str, str], folder: Path, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start it in ``folder``, in a session of its own. OSError or subprocess.SubprocessError when it cannot be."""
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        if spec.identity is not None:
+            linux.become(spec.identity.uid, spec.identity.gid, spec.identity.capability)
+        linux.die_with(parent, spec.death_signal)
+
+    # The kernel ties the death signal to the thread that forks, so children are started from the main thread
+    # only; with no other threads around, running Python between fork and exec is safe as well.
+    return subprocess.Popen(
+        spec.argv,
+        stdin=subprocess.PIPE if spec.stdin else subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env={**environment, **spec.environment},
+        cwd=folder,
+        start_new_session=True,
+        pass_fds=spec.inherit,
+        preexec_fn=before_exec,  # noqa: PLW1509 (one thread only, as said above)
+    )
+
+
 class Child:
     """A running process of a :class:`Spec`, in a session and process group of its own."""
 
@@ -47,26 +72,7 @@ class Child:
         self.started_at = time.monotonic()
         self.closed = False
         self._partial = b""
-        parent = os.getpid()
-
-        def before_exec() -> None:
-            if spec.identity is not None:
-                linux.become(spec.identity.uid, spec.identity.gid, spec.identity.capability)
-            linux.die_with(parent, spec.death_signal)
-
-        # The kernel ties the death signal to the thread that forks, so children are started from the main thread
-        # only; with no other threads around, running Python between fork and exec is safe as well.
-        self.process = subprocess.Popen(
-            spec.argv,
-            stdin=subprocess.PIPE if spec.stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**environment, **spec.environment},
-            cwd=folder,
-            start_new_session=True,
-            pass_fds=spec.inherit,
-            preexec_fn=before_exec,  # noqa: PLW1509 (one thread only, as said above)
-        )
+        self.process = start(spec, environment, folder, subprocess.PIPE)
         assert self.process.stdout is not None
         self.output = self.process.stdout.fileno()
         os.set_blocking(self.output, False)
