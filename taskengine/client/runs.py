@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -10,8 +9,9 @@ from uuid import UUID
 from taskengine.client.errors import RunTimeout
 from taskengine.client.models import Task, Time
 from taskengine.client.run_models import RUN_FINAL, Graph, Run, RunEvent, RunSpec, RunSummary, Span
-from taskengine.client.tasks import LONGEST_WAIT_SECONDS, SHORTEST_WAIT_SECONDS, as_text, segment
+from taskengine.client.tasks import as_text, segment
 from taskengine.client.transport import Transport
+from taskengine.client.waiting import until_final
 
 
 class Runs:
@@ -34,18 +34,7 @@ class Runs:
 
     def wait(self, run_id: str | UUID, timeout: float | None = None) -> Run:
         """The run once it has ended. RunTimeout after ``timeout`` seconds; None waits for ever."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            started = time.monotonic()
-            left = LONGEST_WAIT_SECONDS if end is None else max(0.0, end - started)
-            run = self.get(run_id, wait_seconds=min(left, LONGEST_WAIT_SECONDS))
-            if run["status"] in RUN_FINAL:
-                return run
-            now = time.monotonic()
-            if end is not None and now >= end:
-                raise RunTimeout(run, timeout or 0)
-            # A server that answers at once has too many who wait: do not storm it.
-            time.sleep(max(0.0, SHORTEST_WAIT_SECONDS - (now - started)))
+        return until_final(lambda seconds: self.get(run_id, wait_seconds=seconds), RUN_FINAL, timeout, RunTimeout)
 
     def list(
         self,

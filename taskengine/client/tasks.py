@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -22,10 +21,7 @@ from taskengine.client.models import (
     Time,
 )
 from taskengine.client.transport import Transport
-
-LONGEST_WAIT_SECONDS = 30.0
-"""Of one request. The API takes up to 60; proxies in between often cut off at that."""
-SHORTEST_WAIT_SECONDS = 0.1
+from taskengine.client.waiting import until_final
 
 
 def segment(value: str | UUID) -> str:
@@ -63,18 +59,7 @@ class Tasks:
 
     def wait(self, task_id: str | UUID, timeout: float | None = None) -> Task:
         """The task once it is final. WaitTimeout after ``timeout`` seconds; None waits for ever."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            started = time.monotonic()
-            left = LONGEST_WAIT_SECONDS if end is None else max(0.0, end - started)
-            task = self.get(task_id, wait_seconds=min(left, LONGEST_WAIT_SECONDS))
-            if task["status"] in FINAL:
-                return task
-            now = time.monotonic()
-            if end is not None and now >= end:
-                raise WaitTimeout(task, timeout or 0)
-            # A server that cannot hold the request back answers at once: do not storm it.
-            time.sleep(max(0.0, SHORTEST_WAIT_SECONDS - (now - started)))
+        return until_final(lambda seconds: self.get(task_id, wait_seconds=seconds), FINAL, timeout, WaitTimeout)
 
     def list(
         self,
