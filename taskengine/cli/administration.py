@@ -83,12 +83,9 @@ def create(
 
 def list_(options: Options) -> None:
     """List the keys, without the keys themselves."""
-    keys = list(options.client().api_keys.list())
-    if options.json:
-        output.emit({"items": keys})
-    else:
-        columns = ("id", "name", "prefix", "scopes", "created_at", "expires_at", "revoked_at")
-        output.table(keys, columns, empty="no keys")
+    keys = options.client().api_keys.list()
+    columns = ("id", "name", "prefix", "scopes", "created_at", "expires_at", "revoked_at")
+    output.listing(keys, columns, as_json=options.json, empty="no keys")
 
 
 def revoke(options: Options, key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="See `keys list`.")]) -> None:
@@ -165,11 +162,8 @@ def set_secret(options: Options, name: SecretName) -> None:
 
 def list_secrets(options: Options) -> None:
     """List names and times."""
-    secrets = list(options.client().secrets.list())
-    if options.json:
-        output.emit({"items": secrets})
-    else:
-        output.table(secrets, ("name", "created_at", "updated_at"), empty="no secrets")
+    secrets = options.client().secrets.list()
+    output.listing(secrets, ("name", "created_at", "updated_at"), as_json=options.json, empty="no secrets")
 
 
 def delete_secret(options: Options, name: SecretName) -> None:
@@ -188,10 +182,7 @@ def types(
     """List the task types, or show one with the JSON Schemas of its config and result."""
     found = options.client().task_types()
     if type is None:
-        if options.json:
-            output.emit({"items": found})
-        else:
-            output.table(found, ("type", "queue", "description"), empty="no task types")
+        output.listing(found, ("type", "queue", "description"), as_json=options.json, empty="no task types")
         return
     one = next((item for item in found if item["type"] == type), None)
     if one is None:

@@ -62,10 +62,7 @@ def prune(
 def settings(options: Options) -> None:
     """List every setting: variable, value in force, default, what it is for. Secrets are masked."""
     rows = listing(options.settings)
-    if options.json:
-        output.emit({"items": rows})
-    else:
-        output.table(rows, ("variable", "value", "default", "description"), empty="")
+    output.listing(rows, ("variable", "value", "default", "description"), as_json=options.json, empty="")
 
 
 def listing(settings: Settings) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,21 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, empty: s
         out.print(grid)
     else:
         note(empty)
+
+
+def listing(
+    found: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    empty: str,
+    row: Callable[[Any], Mapping[str, Any]] | None = None,
+) -> None:
+    """A list: as one JSON document with all it holds, or as a table; ``row`` makes a row of it from one thing."""
+    if as_json:
+        emit({"items": list(found)})
+    else:
+        table(found if row is None else map(row, found), columns, empty=empty)
 
 
 def fields(record: Mapping[str, Any], names: Sequence[str]) -> None:

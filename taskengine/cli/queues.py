@@ -47,10 +47,7 @@ def register(app: typer.Typer) -> None:
 def list_(options: Options) -> None:
     """Depth, age, workers and rate of every queue."""
     queues = options.client().queues.list()
-    if options.json:
-        output.emit({"items": queues})
-    else:
-        output.table(queues, _QUEUE, empty="no queues")
+    output.listing(queues, _QUEUE, as_json=options.json, empty="no queues")
 
 
 def pause(options: Options, name: Name) -> None:
@@ -83,12 +80,14 @@ def list_letters(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="How many at most.")] = 50,
 ) -> None:
     """List dead letters, newest first."""
-    letters = list(options.client().dead_letters.list(type=type, queue=queue, code=code, limit=limit))
-    if options.json:
-        output.emit({"items": letters})
-    else:
-        rows = [{**letter, "message": letter["error"]["message"]} for letter in letters]
-        output.table(rows, _LETTER, empty="no dead letters")
+    letters = options.client().dead_letters.list(type=type, queue=queue, code=code, limit=limit)
+    output.listing(
+        letters,
+        _LETTER,
+        as_json=options.json,
+        empty="no dead letters",
+        row=lambda letter: {**letter, "message": letter["error"]["message"]},
+    )
 
 
 def redrive(

@@ -86,11 +86,13 @@ def list_(
         created_before=created_before and created_before.astimezone(),
         limit=limit,
     )
-    if options.json:
-        output.emit({"items": list(found)})
-    else:
-        rows = ({**run, "progress": tree.progress(run)} for run in found)
-        output.table(rows, _ROW, empty="no runs match")
+    output.listing(
+        found,
+        _ROW,
+        as_json=options.json,
+        empty="no runs match",
+        row=lambda run: {**run, "progress": tree.progress(run)},
+    )
 
 
 def show(options: Options, run_id: RunId) -> None:
@@ -142,28 +144,24 @@ def graph(
 def timeline(options: Options, run_id: RunId, limit: Limit = 1000) -> None:
     """List when each step and task began and ended."""
     spans = options.client().runs.timeline(run_id, limit=limit)
-    if options.json:
-        output.emit({"items": list(spans)})
-        return
-    rows = (
-        {
+    output.listing(
+        spans,
+        _SPAN,
+        as_json=options.json,
+        empty="no step yet",
+        row=lambda span: {
             **span,
             "path": span["path"] or span["name"],
             "attempts": len(span["attempts"]),
             "worker": span["attempts"][-1]["worker"] if span["attempts"] else None,
-        }
-        for span in spans
+        },
     )
-    output.table(rows, _SPAN, empty="no step yet")
 
 
 def events(options: Options, run_id: RunId, limit: Limit = 1000) -> None:
     """List every move of a run and of its tasks, oldest first."""
     found = options.client().runs.events(run_id, limit=limit)
-    if options.json:
-        output.emit({"items": list(found)})
-    else:
-        output.table(found, _EVENT, empty="no event yet")
+    output.listing(found, _EVENT, as_json=options.json, empty="no event yet")
 
 
 def tasks(
@@ -179,11 +177,13 @@ def tasks(
 ) -> None:
     """List the tasks of a run that match all filters, newest first."""
     found = options.client().runs.tasks(run_id, status=status, type=type, kind=kind, parent_id=parent, limit=limit)
-    if options.json:
-        output.emit({"items": list(found)})
-    else:
-        rows = ({**task, "last_error": output.reason(task["last_error"])} for task in found)
-        output.table(rows, _TASK, empty="no tasks match")
+    output.listing(
+        found,
+        _TASK,
+        as_json=options.json,
+        empty="no tasks match",
+        row=lambda task: {**task, "last_error": output.reason(task["last_error"])},
+    )
 
 
 def pause(options: Options, run_id: RunId) -> None:

@@ -96,10 +96,7 @@ def list_(
         q=q,
         limit=limit,
     )
-    if options.json:
-        output.emit({"items": list(found)})
-    else:
-        output.table(found, _ROW, empty="no tasks match")
+    output.listing(found, _ROW, as_json=options.json, empty="no tasks match")
 
 
 def show(options: Options, task_id: TaskId) -> None:

@@ -64,10 +64,7 @@ def list_(
     """List the workflows by name, or the versions of one, newest first."""
     workflows = options.client().workflows
     found = workflows.list(limit=limit) if name is None else workflows.versions(name, limit=limit)
-    if options.json:
-        output.emit({"items": list(found)})
-    else:
-        output.table(found, _ROW, empty="no workflows")
+    output.listing(found, _ROW, as_json=options.json, empty="no workflows")
 
 
 def show(
