@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from taskengine.domain.errors import FieldError, Invalid
 from taskengine.domain.task import Page
+
+T = TypeVar("T")
 
 
 def _refuse() -> Invalid:
@@ -19,34 +20,37 @@ def _refuse() -> Invalid:
     )
 
 
+def _encode(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def _decode(cursor: str, read: Callable[[bytes], T]) -> T:
+    try:
+        return read(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="))
+    except ValueError:
+        raise _refuse() from None
+
+
 def encode_uuid(value: UUID) -> str:
     """The cursor after the row with this id."""
-    return base64.urlsafe_b64encode(value.bytes).rstrip(b"=").decode()
+    return _encode(value.bytes)
 
 
 def decode_uuid(cursor: str | None) -> UUID | None:
     """The id in a cursor; Invalid if it holds none."""
-    if cursor is None:
-        return None
-    try:
-        return UUID(bytes=base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="))
-    except (ValueError, binascii.Error, UnicodeEncodeError):
-        raise _refuse() from None
+    return None if cursor is None else _decode(cursor, lambda value: UUID(bytes=value))
 
 
 def encode_int(value: int) -> str:
     """The cursor after the row with this number."""
-    return base64.urlsafe_b64encode(str(value).encode()).rstrip(b"=").decode()
+    return _encode(str(value).encode())
 
 
 def decode_int(cursor: str | None) -> int | None:
     """The number in a cursor; Invalid if it holds none."""
     if cursor is None:
         return None
-    try:
-        number = int(base64.urlsafe_b64decode(cursor.encode("ascii") + b"=="))
-    except (ValueError, binascii.Error, UnicodeEncodeError):
-        raise _refuse() from None
+    number = _decode(cursor, int)
     if not 0 <= number < 2**63:
         raise _refuse()
     return number
@@ -54,17 +58,14 @@ def decode_int(cursor: str | None) -> int | None:
 
 def encode_text(value: str) -> str:
     """The cursor after the row with this name."""
-    return base64.urlsafe_b64encode(value.encode()).rstrip(b"=").decode()
+    return _encode(value.encode())
 
 
 def decode_text(cursor: str | None) -> str | None:
     """The name in a cursor; Invalid if it holds none."""
     if cursor is None:
         return None
-    try:
-        value = base64.urlsafe_b64decode(cursor.encode("ascii") + b"==").decode()
-    except (ValueError, binascii.Error, UnicodeError):
-        raise _refuse() from None
+    value = _decode(cursor, bytes.decode)
     if "\0" in value:
         raise _refuse()
     return value
