@@ -32,6 +32,6 @@ def created_at() -> Column[object]:
     return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
 
 
-def organization_id() -> Column[object]:
-    """Whose a row is."""
-    return Column("organization_id", Uuid, ForeignKey("organizations.id"), nullable=False)
+def organization_id(*, key: bool = False) -> Column[object]:
+    """Whose a row is; ``key`` says that it is a part of the primary key."""
+    return Column("organization_id", Uuid, ForeignKey("organizations.id"), primary_key=key, nullable=False)

@@ -99,7 +99,7 @@ leaders = Table(
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
-    Column("organization_id", Uuid, ForeignKey("organizations.id"), primary_key=True),
+    organization_id(key=True),
     Column("key", Text, primary_key=True),
     Column("route", Text, nullable=False),
     Column("body_hash", LargeBinary, nullable=False),

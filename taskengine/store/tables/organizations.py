@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, Table, Text, Uuid
+from sqlalchemy import Column, Index, LargeBinary, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from taskengine.store.tables.columns import created_at, metadata, moment, organization_id
@@ -33,7 +33,7 @@ api_keys = Table(
 secrets = Table(
     "secrets",
     metadata,
-    Column("organization_id", Uuid, ForeignKey("organizations.id"), primary_key=True),
+    organization_id(key=True),
     Column("name", Text, primary_key=True),
     Column("ciphertext", LargeBinary, nullable=False),
     created_at(),

@@ -7,7 +7,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Double,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -18,7 +17,7 @@ from sqlalchemy import (
 )
 
 from taskengine.domain.states import RUN_FINAL, RunStatus
-from taskengine.store.tables.columns import created_at, metadata, moment, one_of
+from taskengine.store.tables.columns import created_at, metadata, moment, one_of, organization_id
 
 runs = Table(
     "runs",
@@ -65,7 +64,7 @@ runs = Table(
 workflows = Table(
     "workflows",
     metadata,
-    Column("organization_id", Uuid, ForeignKey("organizations.id"), primary_key=True),
+    organization_id(key=True),
     Column("name", Text, primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("definition", JSON, nullable=False),
