@@ -74,6 +74,9 @@ CODES: dict[str, Code] = {
     "unavailable": _engine(
         YES, "Postgres was away while the handler needed it, for a secret or a file; takes none of `max_retries`."
     ),
+    "engine_fault": _step(
+        "The engine met a fault of its own at this step. The log of the process has the trace: report it."
+    ),
     "unknown_secret": _engine(NO, "The config names a secret that the organization does not have."),
     "unknown_type": _engine(YES, "The worker lacks the package that brings this task type."),
     "upstream_failed": _engine(

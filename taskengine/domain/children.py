@@ -85,6 +85,20 @@ def total(config: ExpansionConfig, values: Mapping[str, Any], *, names: Mapping[
             return None if config.conditions else matrix.size({name: data[name] for name in _combine(config)})
 
 
+def fault(config: ExpansionConfig, known: Mapping[str, Any]) -> ExpansionFault | None:
+    """What is wrong with those arrays (or with a custom expansion's data) that are known before it begins."""
+    if not known:
+        return None
+    mapping = {name: source for name, source in config.array_mapping.items() if name in known}
+    # Entries to include or exclude would keep the arrays from being looked at.
+    judged = config.model_copy(update={"array_mapping": mapping, "include": [], "exclude": []})
+    try:
+        total(judged, known)
+    except ExpansionFault as found:
+        return found
+    return None
+
+
 def _array(config: ExpansionConfig, values: Mapping[str, Any], start: int) -> Iterator[_Draft]:
     arrays = _arrays(config, values)
     only = next(iter(arrays.values())) if len(arrays) == 1 else None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, DBAPIError
 
 from taskengine.domain import comparisons, credentials
 from taskengine.domain.conditions import MISSING, Condition
-from taskengine.domain.errors import EngineError, ErrorInfo, PermanentError, info_of
+from taskengine.domain.errors import EngineError, ErrorInfo, HandlerError, PermanentError, info_of
 from taskengine.domain.states import Kind
 from taskengine.domain.wire import read_timestamp
 from taskengine.lifecycle import expand, outset
@@ -18,6 +20,8 @@ from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Names
 from taskengine.lifecycle.validate import declared_secrets
 from taskengine.store import runs, steps, transitions
+
+log = structlog.get_logger(__name__)
 
 MAX_DEPTH = 10
 """How deep runs may start runs."""
@@ -29,8 +33,22 @@ def begin(engine: Engine, conn: Connection, row: Any, *, paused: bool) -> Came:
     try:
         with conn.begin_nested():
             return _begin(engine, conn, row, paused) if row.state is None else _go_on(conn, row)
-    except (EngineError, PermanentError) as fault:
-        return failed(conn, row, info_of(fault))
+    except Exception as fault:
+        return failed(conn, row, fault_of(fault, row))
+
+
+def fault_of(fault: Exception, row: Any) -> ErrorInfo:
+    """What ends a step whose work raised this. Raises it again where the record itself is in trouble.
+
+    A fault that nobody thought of ends its step too: met again with every tick, it would keep others from their turn.
+    """
+    match fault:
+        case EngineError() | HandlerError():
+            return info_of(fault)
+        case DBAPIError() if not isinstance(fault, DataError):
+            raise fault
+    log.error("step_fault", task_id=str(row.id), exc_info=fault)
+    return ErrorInfo("engine_fault", f"the engine could not go on here ({type(fault).__name__}); its log says why")
 
 
 def failed(conn: Connection, row: Any, error: ErrorInfo) -> Came:

@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from taskengine.domain.conditions import Condition
-from taskengine.domain.errors import Conflict, EngineError, ErrorInfo, Forbidden, PermanentError, info_of
+from taskengine.domain.errors import Conflict, ErrorInfo, Forbidden
 from taskengine.domain.states import Kind
 from taskengine.domain.task import Caller
 from taskengine.lifecycle.advance import advance
-from taskengine.lifecycle.begin import failed
+from taskengine.lifecycle.begin import failed, fault_of
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Names
@@ -26,10 +26,11 @@ def look_at_wait(engine: Engine, wait_id: UUID) -> bool:
         if row is None or row.status != "waiting_input":
             return False
         try:
-            holds = Names(engine, row).holds_yet(Condition.model_validate(row.step["condition"]))
-            came = _ended(conn, row, {"met": True}) if holds else Came()
-        except (EngineError, PermanentError) as fault:
-            came = failed(conn, row, info_of(fault))
+            with conn.begin_nested():
+                holds = Names(engine, row).holds_yet(Condition.model_validate(row.step["condition"]))
+                came = _ended(conn, row, {"met": True}) if holds else Came()
+        except Exception as fault:
+            came = failed(conn, row, fault_of(fault, row))
         advance(engine, conn, [], came)
         return bool(came.ended)
 

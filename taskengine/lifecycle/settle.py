@@ -10,12 +10,12 @@ from sqlalchemy import Connection
 from taskengine.domain import credentials, nodes, planner
 from taskengine.domain.cleaning import fits
 from taskengine.domain.conditions import Condition
-from taskengine.domain.errors import EngineError, ErrorInfo, PermanentError, info_of
+from taskengine.domain.errors import ErrorInfo
 from taskengine.domain.nodes import Node
 from taskengine.domain.planner import Order
 from taskengine.domain.states import Kind
 from taskengine.lifecycle import expand
-from taskengine.lifecycle.begin import failed
+from taskengine.lifecycle.begin import failed, fault_of
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Names
@@ -34,8 +34,8 @@ def look(engine: Engine, conn: Connection, row: Any) -> Came:
     try:
         with conn.begin_nested():
             return _look(engine, conn, row) if row.cancel_requested_at is None else _stopped(conn, row)
-    except (EngineError, PermanentError) as fault:
-        return _broken(conn, row, info_of(fault))
+    except Exception as fault:
+        return _broken(conn, row, fault_of(fault, row))
 
 
 def _broken(conn: Connection, row: Any, error: ErrorInfo) -> Came:

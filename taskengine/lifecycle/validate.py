@@ -13,7 +13,8 @@ import orjson
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from config.settings import QUEUES
-from taskengine.domain import credentials, expansion, graph, templates
+from taskengine.domain import children, credentials, expansion, graph, templates
+from taskengine.domain.conditions import MISSING, find
 from taskengine.domain.errors import CircularDependency, FieldError, Invalid, UnknownDependency
 from taskengine.domain.ids import new_id
 from taskengine.domain.states import Kind
@@ -55,6 +56,8 @@ def prepare(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
         raise Invalid(text, [FieldError(("tasks",), text, "too_many_dependencies")])
     errors: list[FieldError] = []
     rows = [task_row(engine, caller, place, spec, errors) for place, spec in enumerate(specs)]
+    for place, spec in enumerate(specs):
+        errors += [FieldError((place, *fault.loc), fault.msg, fault.type) for fault in _check_arrays(engine, spec)]
     if errors:
         shown = errors[:_SHOWN_ERRORS]
         raise Invalid(_summary(errors), shown)
@@ -64,6 +67,30 @@ def prepare(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
         for place, (spec, row) in enumerate(zip(specs, rows, strict=True))
     ]
     return prepared, _ordered(specs, prepared)
+
+
+def _check_arrays(engine: Engine, spec: TaskSpec) -> Iterator[FieldError]:
+    """Faults of what a task by itself is expanded over, where that is known already."""
+    config, handler = spec.expansion_config, engine.registry.get(spec.type)
+    if config is None or handler is None:
+        return
+    data = gathered(handler, spec)[1] or {}
+    found = {name: _known(source, data) for name, source in expansion.sources(config).items()}
+    # What is not there may yet come from a task that this one depends on.
+    known = {
+        name: value
+        for name, value in found.items()
+        if not templates.has_template(value) and not (value is MISSING and spec.depends_on)
+    }
+    if (fault := children.fault(config, known)) is not None:
+        loc = ("expansion_config", *fault.field.split("."))
+        yield FieldError(loc, fault.message, fault.code)
+
+
+def _known(source: Any, data: dict[str, Any]) -> Any:
+    if not isinstance(source, str) or "{{" in source:
+        return source
+    return find(data, source.removeprefix("input."))
 
 
 def _summary(errors: Sequence[FieldError]) -> str:

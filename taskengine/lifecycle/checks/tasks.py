@@ -7,7 +7,7 @@ from typing import Any
 
 from taskengine.domain import children
 from taskengine.domain.errors import FieldError
-from taskengine.domain.expansion import ExpansionConfig, ExpansionFault, sources
+from taskengine.domain.expansion import ExpansionConfig, sources
 from taskengine.domain.task import TaskSpec
 from taskengine.handlers.base import Handler
 from taskengine.lifecycle import validate
@@ -111,12 +111,5 @@ def _of_sources(config: ExpansionConfig, data: dict[str, Any], path: Path, scope
     """Faults of the arrays that the definition itself holds; those that the run will bring are left out."""
     values = {name: names.value_of(source, scope, data) for name, source in sources(config).items()}
     known = {name: value for name, value in values.items() if value is not UNKNOWN}
-    if not known:
-        return
-    mapping_of_known = {name: source for name, source in config.array_mapping.items() if name in known}
-    # Entries to include or exclude would keep the arrays from being looked at.
-    judged = config.model_copy(update={"array_mapping": mapping_of_known, "include": [], "exclude": []})
-    try:
-        children.total(judged, known)
-    except ExpansionFault as fault:
+    if (fault := children.fault(config, known)) is not None:
         yield Fault((*path, *fault.field.split(".")), fault.code, fault.message)

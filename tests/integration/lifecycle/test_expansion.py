@@ -384,6 +384,45 @@ def test_an_expansion_that_cannot_work_is_refused_before_it_is_stored(bench: Ben
     assert bench.sql("SELECT FROM tasks") == []
 
 
+@pytest.mark.parametrize(
+    ("config", "data", "field", "kind"),
+    [
+        ({"type": "array", "array_mapping": {"n": "numbers"}}, {}, "array_mapping.n", "nothing_found"),
+        ({"type": "array", "array_mapping": {"n": "numbers"}}, {"numbers": "1, 2"}, "array_mapping.n", "not_an_array"),
+        ({"type": "array", "array_mapping": {"n": "input.a.b"}}, {"a": {"b": 1}}, "array_mapping.n", "not_an_array"),
+        ({"type": "matrix", "array_mapping": {"n": [1], "m": "ms"}}, {"ms": None}, "array_mapping.m", "not_an_array"),
+        (
+            {"type": "array", "array_mapping": {"a": [1, 2], "b": "bs"}},
+            {"bs": [1]},
+            "array_mapping.b",
+            "unequal_lengths",
+        ),
+        (
+            {"type": "custom", "transform_rules": {"combine": ["n"]}},
+            {"data": {"m": [1]}},
+            "transform_rules.combine",
+            "unknown_name",
+        ),
+    ],
+)
+def test_arrays_that_are_known_and_wrong_are_refused_before_anything_is_stored(
+    bench: Bench, config: dict[str, Any], data: dict[str, Any], field: str, kind: str
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        bench.submit({}, {"expansion_config": config, "input": data})
+    [fault] = refused.value.errors
+    assert (".".join(str(part) for part in fault.loc), fault.type) == (f"1.expansion_config.{field}", kind)
+    assert bench.sql("SELECT FROM tasks") == []
+
+
+def test_arrays_that_a_task_may_yet_bring_are_looked_at_when_it_has(bench: Bench) -> None:
+    (first,) = bench.submit({"key": "first", "config": {"message": [1, 2]}})
+    config = {"type": "array", "array_mapping": {"n": "tasks.first.result.message"}}
+    (parent,) = bench.submit({"expansion_config": config, "config": {"message": 1}, "depends_on": [str(first)]})
+    bench.work(first)
+    assert len(children(bench, parent)) == 2
+
+
 def test_a_validation_that_a_child_does_not_meet_fails_the_expansion(bench: Bench) -> None:
     config = {
         "type": "custom",

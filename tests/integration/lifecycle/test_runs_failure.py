@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
@@ -34,6 +34,7 @@ from tests.integration.lifecycle.runs import (
     when,
     work_once,
 )
+from tests.integration.lifecycle.test_outages import failing as cut
 
 
 def cancelled(bench: Bench, *claimed: Any) -> None:
@@ -419,3 +420,32 @@ def test_another_encryption_key_fails_the_step_that_needs_the_old_one_and_nothin
     assert code(bench, run_id, "l") == "wrong_encryption_key"
     assert statuses(bench, run_id)["l[0].a"] == "completed"
     assert shown(bench, run_id)["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("module", "work", "path"),
+    [("begin", "_loop", "l"), ("settle", "_iterate", "l"), ("begin", "_wait", "w")],
+)
+def test_a_fault_of_the_engine_ends_the_step_that_it_met_and_keeps_no_other_from_its_turn(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, module: str, work: str, path: str
+) -> None:
+    def gives_up(*_: Any) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"taskengine.lifecycle.{module}.{work}", gives_up)
+    loop = {"id": "l", "type": "loop", "for_each": [1], "max_iterations": 1, "steps": [task("a")]}
+    run_id = start(bench, [task("b"), loop | {"depends_on": []}, {"id": "w", "type": "wait", "seconds": 1}, task("c")])
+    other = start(bench, [task("z")])
+    drain(bench)
+    assert code(bench, run_id, path) == "engine_fault"
+    assert "ZeroDivisionError" in rows(bench, run_id)[path].last_error["message"]
+    assert statuses(bench, run_id)["b"] == "completed"
+    assert shown(bench, other)["status"] == "completed"
+
+
+def test_a_record_in_trouble_is_no_fault_of_the_step(bench: Bench) -> None:
+    run_id = start(bench, [task("b"), {"id": "w", "type": "wait", "seconds": 1}])
+    with cut(bench, "t.kind <> 'task' ORDER BY") as failed:
+        work_once(bench)
+    assert len(failed) == 1
+    assert statuses(bench, run_id) == {"b": "completed", "w": "deferred"}
