@@ -66,7 +66,7 @@ def test_no_answer_is_a_surprise(served: Served, bench: Bench, tmp_path: Path) -
     config.write_text(CONFIG.format(execution=execution["id"], run=run["id"]))
     command = [sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(config), "run"]
     command += [f"{served.url}/openapi.json", "-H", f"Authorization: Bearer {served.key}"]
-    command += ["--phases", "examples,coverage,fuzzing", "--workers", "2"]
+    command += ["--phases", "examples,coverage,fuzzing", "--workers", "1"]
     command += ["--max-examples", str(EXAMPLES), "--seed", str(SEED), "--generation-database", "none"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
 

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import Connection, text
 
 from taskengine.domain.states import RUN_MOVES
-from taskengine.store.database import Rows, document
+from taskengine.store.database import Rows, in_json
 
 _INSERT_RUN = text(
     """
@@ -33,7 +33,7 @@ _INSERT_RUN = text(
 
 def insert_run(conn: Connection, row: dict[str, Any]) -> None:
     """Store a new run; its first steps are let go in the same transaction, so that it begins ``running``."""
-    conn.execute(_INSERT_RUN, {"row": document([row])[1:-1]})
+    conn.execute(_INSERT_RUN, {"row": in_json(row)})
 
 
 _MOVE_RUN = text(
