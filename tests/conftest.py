@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import hypothesis
 import pytest
 
 from config.settings import Settings
@@ -19,18 +19,18 @@ from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.submit import submit
 from taskengine.lifecycle.watch import Watch
 from taskengine.store.cipher import new_key
-from tests.servers import Servers
+from tests.servers import Servers, running
+
+# How long examples take to make says more about the machine than about the code.
+hypothesis.settings.register_profile("patient", suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """Postgres and Redis for the whole run."""
-    # Not pytest's own folder: it is closed to other users, and as root Postgres runs as another.
-    with tempfile.TemporaryDirectory(prefix="taskengine-tests-") as folder:
-        Path(folder).chmod(0o755)
-        running = Servers(Path(folder))
-        yield running
-        running.stop()
+    with running("taskengine-tests-") as servers:
+        yield servers
 
 
 @pytest.fixture

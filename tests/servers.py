@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ from taskengine.embedded.home import Home
 from taskengine.store.migrate import migrate
 
 _START_SECONDS = 60
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 * 2**30
 
 
 class Server:
@@ -105,3 +109,25 @@ class Servers:
         self.redis.stop()
         self.postgres.stop()
         self.home.release()
+
+
+@contextmanager
+def open_folder(prefix: str) -> Iterator[Path]:
+    """A folder for servers: in memory where there is room (each database is 400 files), else among temporary files.
+
+    Pytest's own is closed to other users, and as root Postgres runs as another.
+    """
+    memory = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _ROOM
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=_MEMORY if memory else None) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@contextmanager
+def running(prefix: str) -> Iterator[Servers]:
+    """Both, in a folder that goes with them."""
+    with open_folder(prefix) as folder:
+        servers = Servers(folder)
+        yield servers
+        servers.stop()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.faults.load import Load
-from tests.servers import Servers
+from tests.servers import Servers, running
 from tests.stack import Stack, show_logs
 
 WORKERS = ("worker-integration", "worker-integration-2")
@@ -18,11 +16,8 @@ WORKERS = ("worker-integration", "worker-integration-2")
 @pytest.fixture(scope="package")
 def doomed_servers() -> Iterator[Servers]:
     """Postgres and Redis that nobody else uses."""
-    with tempfile.TemporaryDirectory(prefix="taskengine-faults-") as folder:
-        Path(folder).chmod(0o755)
-        running = Servers(Path(folder))
-        yield running
-        running.stop()
+    with running("taskengine-faults-") as servers:
+        yield servers
 
 
 @pytest.fixture(scope="package")
