@@ -10,3 +10,11 @@ from uuid_utils.compat import uuid7
 def new_id() -> UUID:
     """A fresh UUIDv7."""
     return uuid7()
+
+
+def read_id(text: str) -> UUID | None:
+    """The id that a text is; None if it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

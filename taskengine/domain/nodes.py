@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -39,6 +40,8 @@ class Node:
     name: str
     parent: int | None = None
     upstream: list[int] = field(default_factory=list)
+    outside: list[UUID] = field(default_factory=list)
+    """Tasks that were stored before, which it comes after as well."""
     sequence: int = 0
     """Its place among its siblings, after all that it depends on."""
     run_on: str = "success"
@@ -144,7 +147,10 @@ def _add_nested(nodes: list[Node], step: Step, place: int, prefix: str, on_failu
 
 
 def of_groups(groups: Sequence[TaskGroup]) -> list[Node]:
-    """Nodes of task groups and their tasks, which may depend on tasks of other groups (``group.key``)."""
+    """Nodes of task groups and their tasks, which may depend on tasks of other groups (``group.key``), or on stored ones.
+
+    A name that is no key is the id of a stored task.
+    """
     paths: dict[str, int] = {}
     wanted: list[list[str]] = []
     found: list[Node] = []
@@ -166,7 +172,9 @@ def of_groups(groups: Sequence[TaskGroup]) -> list[Node]:
             node.spec, node.description = spec, task.description
             found.append(node)
             wanted.append(depends)
-    return _in_order(found, [sorted({paths[name] for name in names}) for names in wanted])
+    for node, names in zip(found, wanted, strict=True):
+        node.outside = sorted({UUID(name) for name in names if name not in paths})
+    return _in_order(found, [sorted({paths[name] for name in names if name in paths}) for names in wanted])
 
 
 def _in_order(found: list[Node], upstream: list[list[int]]) -> list[Node]:

@@ -158,7 +158,9 @@ class TaskGroup(Wire):
     name: Name | None = None
     depends_on: list[Reference] = Field([], max_length=MAX_GROUPS, description="Ids of other groups.")
     tasks: list[GroupTask] = Field(
-        min_length=1, max_length=10_000, description="`depends_on` names keys of the same group, or `group.key`."
+        min_length=1,
+        max_length=10_000,
+        description="`depends_on` names keys of the same group, `group.key`, or ids of tasks that are stored already.",
     )
     timeout_seconds: Seconds | None = None
     on_failure: OnFailure = "fail"

@@ -8,7 +8,7 @@ that ends is gone through likewise, until nothing more follows. No worker is ask
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from taskengine.lifecycle.begin import begin, skip
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.claim import Claimed, hand_over
 from taskengine.lifecycle.engine import Engine
+from taskengine.store import runs as run_rows
 from taskengine.store import steps, transitions
 
 log = structlog.get_logger(__name__)
@@ -194,6 +195,7 @@ class _Work:
         turns: dict[Turn, list[Any]] = {}
         for row in hits:
             turns.setdefault(planner.turn(_waiting(row)), []).append(row)
+        self._recheck_held(turns)
         came = Came()
         if rows := turns.get(Turn.skip_failed):
             came.ended += self._skip_failed([row.id for row in rows])
@@ -225,6 +227,14 @@ class _Work:
                 self._let_go |= {row.scope_id, row.id}
                 self.scopes.add(row.id)
         return came
+
+    def _recheck_held(self, turns: dict[Turn, list[Any]]) -> None:
+        """Look again whether runs are paused: one that is resumed at this moment does not come back for these rows."""
+        if held := turns.pop(Turn.hold, []):
+            paused = run_rows.paused_among(self._conn, [row.id for row in held])
+            for row in held:
+                now = planner.turn(replace(_waiting(row), run_paused=row.id in paused))
+                turns.setdefault(now, []).append(row)
 
     def _go_on(self, moved: Sequence[Any]) -> None:
         """Note that what rows are a part of has not ended: they were let go just now."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
+from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -86,9 +87,14 @@ def check_groups(
     groups: Sequence[TaskGroup],
     context: Mapping[str, Any],
     variables: Mapping[str, Any] | None = None,
+    stored: Collection[UUID] = (),
 ) -> list[DefinitionFault]:
-    """Every fault of a run's task groups, given what else the run begins with; paths begin with ``task_groups``."""
-    return _located(islice(of_groups.faults(engine, groups, context, variables or {}), MAX_FAULTS), None)
+    """Every fault of a run's task groups, given what else the run begins with; paths begin with ``task_groups``.
+
+    ``stored`` are the tasks of the caller's organization among ``checks.groups.named_ids``.
+    """
+    found = of_groups.faults(engine, groups, context, variables or {}, stored)
+    return _located(islice(found, MAX_FAULTS), None)
 
 
 def _read(data: dict[str, Any]) -> tuple[WorkflowSpec | None, list[Fault]]:

@@ -51,7 +51,7 @@ def update(engine: Engine, caller: Caller, task_id: UUID, changes: TaskChanges) 
         if changes.retry is not None:
             values["retry"] = changes.retry.model_dump()
         if changes.config is not None:
-            values |= checked_config(engine, row, changes.config)
+            values |= checked_config(engine, row, changes.config) | _review_again(row)
         if changes.expires_at is not None and changes.expires_at <= engine.clock():
             raise Invalid(
                 "expires_at lies in the past", [FieldError(("expires_at",), "lies in the past", "in_the_past")]
@@ -63,6 +63,15 @@ def update(engine: Engine, caller: Caller, task_id: UUID, changes: TaskChanges) 
             dispatch.after_commit(engine, tasks.sync_outbox(conn, task_id))
             events.note(conn, task_id, "task.changed", {"fields": sorted(sent), "by": caller.name})
     return query.task(engine, caller, task_id)
+
+
+def _review_again(row: Any) -> dict[str, Any]:
+    """What a review said holds for the config that was reviewed."""
+    if row.review is None or not row.requires_human_review:
+        return {}
+    if row.status not in {"pending", "paused"}:
+        raise Conflict("the task was approved with the config it has, and is about to run; cancel it to change that")
+    return {"review": None}
 
 
 def checked_config(engine: Engine, row: Any, config: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from taskengine.lifecycle import dispatch, schemas
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Names
 from taskengine.lifecycle.validate import declared_secrets
-from taskengine.store import steps, transitions
+from taskengine.store import runs, steps, transitions
 
 log = structlog.get_logger(__name__)
 
@@ -148,6 +148,10 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
             if row is None or not (row.state or {}).get("making"):
                 return position >= 0
             state = dict(row.state)
+            if row.cancel_requested_at is not None or "error" in state:
+                # It is being stopped. A retry makes the rest.
+                steps.set_state(conn, row.id, cut(state))
+                return True
             if source is None or names is None or position != state["made"]:
                 names = Names(engine, row)
                 source, position = _from(engine, row, state, names), state["made"]
@@ -155,16 +159,21 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
                 batch = list(islice(source, BATCH))
                 _check_number(engine, position + len(batch))
             except PermanentError as fault:
-                state = {"total": position, "made": position, "making": False, "error": fault.info.as_dict()}
-                steps.set_state(conn, row.id, state)
+                steps.set_state(conn, row.id, cut(state) | {"error": fault.info.as_dict()})
                 return True
             position += len(batch)
-            queues = _spawn(engine, conn, row, batch, names, row.run_paused)
+            paused = row.run_id is not None and runs.is_paused(conn, row.run_id)
+            queues = _spawn(engine, conn, row, batch, names, paused)
             state["made"] = position
             if len(batch) < BATCH:
                 state = {"total": position, "made": position, "making": False}
             steps.set_state(conn, row.id, state)
             dispatch.after_commit(engine, queues)
+
+
+def cut(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of an expansion that goes on making children only when it is done again."""
+    return state | {"making": False, "cut": True} if state.get("making") else state
 
 
 def _from(engine: Engine, row: Any, state: dict[str, Any], names: Names) -> Iterator[Child]:

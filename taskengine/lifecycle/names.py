@@ -201,6 +201,10 @@ def _expansion_of(parent: UUID, read: Callable[[UUID], _Expansion]) -> _Expansio
 
 
 def _prefixes(path: str | None) -> list[str]:
-    """Where to look for a key: in the innermost iteration that the row is in, then further out, then anywhere."""
-    found = [match.end() for match in _ITERATION.finditer(path or "")]
-    return [*((path or "")[:end] for end in reversed(found)), ""]
+    """Where to look for a key: in the innermost iteration that the row is in, then further out, in the group (two
+    groups may each have a task of that key), then anywhere.
+    """
+    path = path or ""
+    inner = [path[: match.end()] for match in reversed([*_ITERATION.finditer(path)])]
+    group, dot, _ = path.partition(".")
+    return list(dict.fromkeys([*inner, group + dot if dot else "", ""]))

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from taskengine.domain import credentials
-from taskengine.domain.errors import FieldError, Invalid
+from taskengine.domain.errors import FieldError, Invalid, UnknownDependency
 from taskengine.domain.ids import new_id
 from taskengine.domain.nodes import Node
 from taskengine.domain.states import Kind
@@ -48,15 +48,35 @@ def plant(engine: Engine, conn: Connection, ground: Ground, nodes: Sequence[Node
     """Store nodes as rows. Raises Invalid, before anything is stored, with ``loc`` starting with a node's path."""
     rows = make_rows(engine, ground, nodes)
     edges = [(rows[place]["id"], rows[other]["id"]) for place, node in enumerate(nodes) for other in node.upstream]
+    edges += _after_others(conn, ground, nodes, rows)
     rung = transitions.insert(conn, rows, _AT_ONCE)
     closed = sorted({row.queue for row in rung if row.closed})
     if closed:
         fault = f"queue {', '.join(closed)} is draining and takes no new tasks; resume it or wait"
         raise Invalid(fault, [FieldError(("queue",), fault, "queue_draining")])
     tasks.add_edges(conn, edges)
-    ready = [row["id"] for row in rows if not row["waiting_on"] and row["status"] == "pending"]
+    decided = [row for row in rows if not row["waiting_on"] or row["upstream_bad"]]
+    ready = [row["id"] for row in decided if row["status"] == "pending"]
     hits = transitions.standing(conn, ready) if ready else []
     return Planted(hits, [row for row in rung if row.task_id is not None])
+
+
+def _after_others(
+    conn: Connection, ground: Ground, nodes: Sequence[Node], rows: Sequence[dict[str, Any]]
+) -> list[tuple[UUID, UUID]]:
+    """What rows wait for outside of their run, as edges. It is locked; what has ended already is not waited for."""
+    wanted = sorted({task_id for node in nodes for task_id in node.outside})
+    ends = tasks.upstream(conn, ground.organization_id, wanted) if wanted else {}
+    edges: list[tuple[UUID, UUID]] = []
+    for node, row in zip(nodes, rows, strict=True):
+        for task_id in node.outside:
+            if task_id not in ends:
+                text = f"there is no task {task_id} to depend on"
+                raise UnknownDependency(text, [FieldError((node.path, "depends_on"), text, "unknown_dependency")])
+            row["waiting_on"] -= ends[task_id].ended_bad is not None
+            row["upstream_bad"] += bool(ends[task_id].ended_bad)
+            edges.append((row["id"], task_id))
+    return edges
 
 
 def make_rows(engine: Engine, ground: Ground, nodes: Sequence[Node]) -> list[dict[str, Any]]:
@@ -85,7 +105,7 @@ def _place(node: Node, ground: Ground, rows: Sequence[dict[str, Any]]) -> dict[s
     parent = ground.parent_id if node.parent is None else rows[node.parent]["id"]
     # Whatever else ends before its step begins (by hand, or by a dependency on another group) lets it go too early.
     gated = node.parent is not None
-    waiting_on = len(node.upstream) + gated
+    waiting_on = len(node.upstream) + len(node.outside) + gated
     return {
         "key": node.key,
         "path": node.path,
@@ -101,6 +121,7 @@ def _place(node: Node, ground: Ground, rows: Sequence[dict[str, Any]]) -> dict[s
         "step": node.step or None,
         "bindings": ground.bindings or None,
         "waiting_on": waiting_on,
+        "upstream_bad": 0,
         "has_dependents": True,
         "status": _status(node, waiting_on, ground),
     }

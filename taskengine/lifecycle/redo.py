@@ -25,10 +25,17 @@ _SUPPLIED = ErrorInfo("not_needed", "the result of the step that this is a part 
 
 def again(engine: Engine, conn: Connection, caller: Caller, row: Any) -> None:
     """Do one failed row again: a task or step of a run with what follows, of an expansion its failed children."""
+    check_taken(row.path, (row.last_error or {}).get("code"))
     roots = [row.id]
     if row.kind == Kind.expansion:
         roots = redoing.failed_below(conn, row.id) or roots
     again_in(engine, conn, caller, row.run_id, roots)
+
+
+def check_taken(path: str | None, code: str | None) -> None:
+    """Conflict for what stands in the branch that a condition did not choose: its condition has to be asked again."""
+    if code == "branch_not_taken":
+        raise Conflict(f"{path} is in a branch that its condition did not choose; go on from the conditional step")
 
 
 def again_in(engine: Engine, conn: Connection, caller: Caller, run_id: UUID | None, roots: Sequence[UUID]) -> None:
@@ -115,6 +122,9 @@ def reopen_run(conn: Connection, caller: Caller, run: Any) -> set[UUID]:
     transitions.move_run(conn, "retried", run.id, data={"by": caller.name})
     scopes = {run.id}
     if run.parent_task_id is not None:
+        newest = runs.newest_below(conn, run.parent_task_id)
+        if newest is not None and newest.id != run.id:
+            raise Conflict(f"the step that started this run was done again since; go on with run {newest.id}")
         [step] = steps.load(conn, [run.parent_task_id])
         if step.completed_at is not None:
             parent = runs.lock(conn, None, step.run_id)

@@ -38,6 +38,9 @@ def retry(engine: Engine, caller: Caller, run_id: UUID, spec: RetrySpec) -> dict
         )
         outputs = {_named(nodes, key, "outputs", key).id: result for key, result in spec.outputs.items()}
         roots = roots if spec.from_ is not None else [*roots, *outputs]
+        for node in nodes:
+            if node.id in roots:
+                redo.check_taken(node.path, node.code)
         rows, edges = redo.load(conn, run_id, roots)
         what = redo.plan(conn, rows, edges, roots)
         kept = [node for node in nodes if node.id not in what.reset]
@@ -85,7 +88,8 @@ def failed_leaves(conn: Connection, nodes: list[Any], *, stopped: bool) -> list[
 
 
 def _retriable(conn: Connection, step_id: UUID) -> UUID | None:
-    return runs.newest_below(conn, step_id, sorted(_TO_RETRY))
+    newest = runs.newest_below(conn, step_id)
+    return newest.id if newest is not None and newest.status in _TO_RETRY else None
 
 
 def _failed_runs(conn: Connection, nodes: list[Any]) -> list[UUID]:
@@ -113,7 +117,8 @@ def _override(
                 FieldError(("overrides", key, *item.loc[1:]), item.msg, item.type) for item in fault.errors
             )
             raise
-        tasks.change(conn, node.id, values)
+        # What was approved was the config of then.
+        tasks.change(conn, node.id, values | ({"review": None} if row.kind == Kind.task else {}))
         store.override_children(conn, node.id)
         runs.note(conn, row.run_id, "run.overridden", {"key": key, "by": caller.name})
 

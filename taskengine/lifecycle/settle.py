@@ -58,7 +58,7 @@ def _look(engine: Engine, conn: Connection, row: Any) -> Came:
         case Order.release:
             return Came(hits=transitions.release(conn, row.id, count))
         case Order.stop:
-            steps.set_state(conn, row.id, state | {"making": False})
+            steps.set_state(conn, row.id, expand.cut(state))
             return stop_rows(conn, steps.below(conn, [row.id]), "too many others failed", "engine")
         case Order.iterate:
             return _iterate(engine, conn, row, step, state, count)
@@ -210,7 +210,8 @@ def close_run(engine: Engine, conn: Connection, run_id: UUID) -> tuple[Any | Non
 
 def _tell_parent(engine: Engine, conn: Connection, run: Any) -> Came:
     row = next(iter(steps.load(conn, [run.parent_task_id])), None)
-    if row is None or row.status != "running":
+    newest = runs.newest_below(conn, run.parent_task_id)
+    if row is None or row.status != "running" or newest is None or newest.id != run.id:
         return Came()
     if row.cancel_requested_at is not None:
         return Came(ended=transitions.move(conn, "stopped", [row.id], reason=row.cancel_reason))

@@ -21,10 +21,11 @@ from taskengine.domain.task import Caller
 from taskengine.domain.workflow import RunSpec, WorkflowSpec
 from taskengine.lifecycle import outset, query_runs
 from taskengine.lifecycle.advance import advance
+from taskengine.lifecycle.checks.groups import named_ids
 from taskengine.lifecycle.definitions import DefinitionFault, check, check_groups
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import declared_secrets
-from taskengine.store import workflows
+from taskengine.store import tasks, workflows
 
 _SHOWN_ERRORS = 100
 
@@ -64,7 +65,8 @@ def prepare(engine: Engine, conn: Connection, caller: Caller, spec: RunSpec) -> 
         "context": spec.context,
     }
     if spec.task_groups is not None:
-        raise_faults(check_groups(engine, caller, spec.task_groups, spec.context, spec.variables), ())
+        stored = tasks.known(conn, caller.organization_id, named_ids(spec.task_groups))
+        raise_faults(check_groups(engine, caller, spec.task_groups, spec.context, spec.variables, stored), ())
         groups = {"task_groups": [group.model_dump(mode="json", exclude_unset=True) for group in spec.task_groups]}
         named = {"name": spec.name or ", ".join(group.id for group in spec.task_groups)[:300]}
         return Plan(row | named | {"definition": _sealed(engine, groups)}, nodes.of_groups(spec.task_groups))

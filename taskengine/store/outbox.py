@@ -55,12 +55,15 @@ def pick(conn: Connection, queue: str, *, room: int, pack: int) -> Rows:
     return list(conn.execute(_PICK, {"queue": queue, "pack": pack, "reach": room * pack}))
 
 
-_HOLD = text("SELECT FROM outbox WHERE task_id = ANY(CAST(:ids AS uuid[])) ORDER BY task_id FOR UPDATE")
+_HOLD = text("SELECT task_id FROM outbox WHERE task_id = ANY(CAST(:ids AS uuid[])) ORDER BY task_id FOR UPDATE")
 
 
-def hold(conn: Connection, ids: Sequence[UUID]) -> None:
-    """Lock places in line, as whoever may take them away must before it locks the task: claims do it in this order."""
-    conn.execute(_HOLD, {"ids": list(ids)})
+def hold(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Lock places in line, as whoever may take them away must before it locks the task: claims do it in this order.
+
+    Returns the tasks that have one.
+    """
+    return [row.task_id for row in conn.execute(_HOLD, {"ids": list(ids)})]
 
 
 _QUEUES_IN_LINE = text(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from taskengine.domain import graph
+from taskengine.domain.ids import read_id
 from taskengine.domain.workflow import TaskGroup
 from taskengine.lifecycle.checks import names, tasks
 from taskengine.lifecycle.checks.document import Fault, Path, hint, quoted
@@ -22,10 +23,20 @@ Keys = dict[str, dict[str, int]]
 Edges = dict[Node, list[Node]]
 
 
+def named_ids(groups: Sequence[TaskGroup]) -> set[UUID]:
+    """The ids among what the tasks of groups depend on; one may be a key all the same."""
+    names = {name for group in groups for task in group.tasks for name in task.depends_on}
+    return {task_id for name in names if (task_id := read_id(name)) is not None}
+
+
 def faults(
-    engine: Engine, groups: Sequence[TaskGroup], context: Mapping[str, Any], variables: Mapping[str, Any]
+    engine: Engine,
+    groups: Sequence[TaskGroup],
+    context: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    stored: Collection[UUID],
 ) -> Iterator[Fault]:
-    """All faults, paths from ``task_groups`` on."""
+    """All faults, paths from ``task_groups`` on. ``stored``: the tasks among :func:`named_ids`."""
     if (number := sum(len(group.tasks) for group in groups)) > MAX_TASKS:
         yield Fault((_ROOT,), "too_many_tasks", f"hold {number} tasks; at most {MAX_TASKS} fit one run")
         return
@@ -39,7 +50,7 @@ def faults(
         yield from _of_group(group, (_ROOT, place), keys, edges)
         for number, task in enumerate(group.tasks):
             path = (_ROOT, place, "tasks", number)
-            yield from _of_dependencies(group, number, path, keys, edges)
+            yield from _of_dependencies(group, number, path, keys, edges, stored)
             # Groups come as models: what stands in for the data is spelt as the docs spell it.
             yield from tasks.faults(engine, task, task.model_dump(exclude_unset=True), path, scope)
     yield from _cycle(groups, edges)
@@ -75,21 +86,30 @@ def _of_group(group: TaskGroup, path: Path, keys: Keys, edges: Edges) -> Iterato
                 yield Fault(here, "duplicate_dependency", f"names {quoted(name)} a second time")
 
 
-def _of_dependencies(group: TaskGroup, number: int, path: Path, keys: Keys, edges: Edges) -> Iterator[Fault]:
+def _of_dependencies(
+    group: TaskGroup, number: int, path: Path, keys: Keys, edges: Edges, stored: Collection[UUID]
+) -> Iterator[Fault]:
     node: Node = (group.id, number)
     edges[node] = [(group.id, "start")]
-    counted = Counter(group.tasks[number].depends_on)
+    seen: set[Node | UUID] = set()
     for place, name in enumerate(group.tasks[number].depends_on):
         here = (*path, "depends_on", place)
-        target = _target(name, group, keys)
+        target = _target(name, group, keys) or _stored(name, stored)
         if target is None:
             yield Fault(here, "unknown_dependency", _unknown(name, group, keys))
         elif target == node:
             yield Fault(here, "circular_dependency", f"{name} -> {name}: the task depends on itself")
-        else:
+        elif target in seen:
+            yield Fault(here, "duplicate_dependency", f"names {quoted(name)} a second time")
+        elif not isinstance(target, UUID):
             edges[node].append(target)
-            if counted[name] > 1 and name in group.tasks[number].depends_on[:place]:
-                yield Fault(here, "duplicate_dependency", f"names {quoted(name)} a second time")
+        if target is not None:
+            seen.add(target)
+
+
+def _stored(name: str, stored: Collection[UUID]) -> UUID | None:
+    task_id = read_id(name)
+    return task_id if task_id in stored else None
 
 
 def _target(name: str, group: TaskGroup, keys: Keys) -> Node | None:
@@ -100,6 +120,8 @@ def _target(name: str, group: TaskGroup, keys: Keys) -> Node | None:
 
 
 def _unknown(name: str, group: TaskGroup, keys: Keys) -> str:
+    if read_id(name) is not None:
+        return f"there is no task {name}"
     elsewhere = next((owner for owner, known in keys.items() if name in known), None)
     if elsewhere is not None:
         return f"{quoted(name)} is a task of another group; write {elsewhere}.{name}"

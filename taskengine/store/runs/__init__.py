@@ -15,6 +15,7 @@ from taskengine.store.runs.details import (
 )
 from taskengine.store.runs.record import (
     change,
+    is_paused,
     keys_among,
     lock,
     names,
@@ -39,6 +40,7 @@ __all__ = [
     "gave",
     "get",
     "groups",
+    "is_paused",
     "keys_among",
     "listing",
     "lock",

@@ -105,13 +105,22 @@ _PAUSED = text(
     """
     SELECT t.id FROM tasks t JOIN runs r ON r.id = t.run_id
     WHERE t.id = ANY(CAST(:ids AS uuid[])) AND r.status = 'paused'
+    ORDER BY r.id FOR SHARE OF r
     """
 )
 
 
 def paused_among(conn: Connection, task_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of the tasks whose run is paused."""
+    """Those of the tasks whose run is paused, and stays so until this transaction ends."""
     return {row.id for row in conn.execute(_PAUSED, {"ids": list(task_ids)})}
+
+
+_IS_PAUSED = text("SELECT status = 'paused' FROM runs WHERE id = :id FOR SHARE")
+
+
+def is_paused(conn: Connection, run_id: UUID) -> bool:
+    """Whether a run is paused; nobody pauses or resumes it before this transaction ends."""
+    return bool(conn.execute(_IS_PAUSED, {"id": run_id}).scalar())
 
 
 _ROWS_IN = text(
@@ -129,8 +138,7 @@ _OPEN_BELOW = text(
 )
 _NEWEST_BELOW = text(
     """
-    SELECT id FROM runs WHERE parent_task_id = :step_id AND status = ANY(CAST(:statuses AS text[]))
-    ORDER BY id DESC LIMIT 1
+    SELECT id, status FROM runs WHERE parent_task_id = :step_id ORDER BY id DESC LIMIT 1
     """
 )
 _KEYS_AMONG = text(
@@ -148,10 +156,9 @@ def open_below(conn: Connection, run_id: UUID) -> Rows:
     return list(conn.execute(_OPEN_BELOW, {"run_id": run_id}))
 
 
-def newest_below(conn: Connection, step_id: UUID, statuses: Sequence[str]) -> UUID | None:
-    """The newest run of a step that ended so."""
-    row = conn.execute(_NEWEST_BELOW, {"step_id": step_id, "statuses": list(statuses)}).first()
-    return None if row is None else row.id
+def newest_below(conn: Connection, step_id: UUID) -> Any | None:
+    """(id, status) of the newest run of a step: older ones were superseded when the step was done again."""
+    return conn.execute(_NEWEST_BELOW, {"step_id": step_id}).first()
 
 
 def keys_among(conn: Connection, run_id: UUID, names: Sequence[str]) -> list[str]:

@@ -41,14 +41,13 @@ def late(conn: Connection, step_id: UUID) -> Any | None:
 
 _TAKE = text(
     """
-    SELECT t.*, coalesce((SELECT r.status = 'paused' FROM runs r WHERE r.id = t.run_id), false) AS run_paused
-    FROM tasks t WHERE t.id = :id AND t.kind = 'expansion' AND t.status = 'running' FOR NO KEY UPDATE SKIP LOCKED
+    SELECT * FROM tasks WHERE id = :id AND kind = 'expansion' AND status = 'running' FOR NO KEY UPDATE SKIP LOCKED
     """
 )
 
 
 def take_expansion(conn: Connection, expansion_id: UUID) -> Any | None:
-    """An expansion that runs, locked, with ``run_paused``; None if there is none or another holds it."""
+    """An expansion that runs, locked; None if there is none or another holds it."""
     return conn.execute(_TAKE, {"id": expansion_id}).first()
 
 

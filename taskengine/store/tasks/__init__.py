@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from taskengine.store.tasks.dependencies import add_edges, blocking, open_dependents, unfinished_upstream, upstream
+from taskengine.store.tasks.dependencies import (
+    add_edges,
+    blocking,
+    known,
+    open_dependents,
+    unfinished_upstream,
+    upstream,
+)
 from taskengine.store.tasks.record import (
     cancelling,
     change,
@@ -30,6 +37,7 @@ __all__ = [
     "first_id",
     "get",
     "internals",
+    "known",
     "last_id",
     "listing",
     "lock",

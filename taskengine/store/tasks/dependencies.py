@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +29,16 @@ def upstream(conn: Connection, organization_id: UUID, ids: Sequence[UUID]) -> di
     """
     rows = conn.execute(_UPSTREAM, {"ids": list(ids), "organization_id": organization_id})
     return {row.id: row for row in rows}
+
+
+_KNOWN = text("SELECT id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND organization_id = :organization_id")
+
+
+def known(conn: Connection, organization_id: UUID, ids: Collection[UUID]) -> set[UUID]:
+    """Those of the ids that are tasks of the organization."""
+    if not ids:
+        return set()
+    return {row.id for row in conn.execute(_KNOWN, {"ids": list(ids), "organization_id": organization_id})}
 
 
 _ADD_EDGES = text(

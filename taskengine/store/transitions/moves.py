@@ -57,7 +57,14 @@ _AFRESH = (
 _LET_GO = ", held = false"
 _RESET = _AFRESH + (
     ", started_at = NULL, queued_at = NULL, run_at = NULL, times_out_at = NULL, last_error = NULL, state = NULL,"
-    " held = false, gated = parent_id IS NOT NULL, review = CASE WHEN kind = 'task' THEN review END"
+    " held = false, gated = parent_id IS NOT NULL,"
+    # What was approved stays so; what was rejected, and a wait's answer, is asked for again.
+    " review = CASE WHEN kind <> 'wait' AND review ->> 'decision' = 'approved' THEN review END"
+)
+# An expansion that was stopped while its children were being made goes on making them.
+_GOES_ON = (
+    " state = CAST(CAST(state AS jsonb) - 'error' - 'cut'"
+    " || CASE WHEN state ->> 'cut' = 'true' THEN jsonb_build_object('making', true) ELSE '{}' END AS json)"
 )
 _STATEMENTS: dict[str, TextClause] = {
     "queued": _statement(_QUEUED, rings=True, condition="AND waiting_on = 0"),
@@ -92,14 +99,14 @@ _STATEMENTS: dict[str, TextClause] = {
     "reset": _statement(_RESET, rings=False),
     "reopened": _statement(
         ", completed_at = NULL, result = NULL, last_error = NULL, cancel_requested_at = NULL, cancel_reason = NULL,"
-        " state = CAST(CAST(state AS jsonb) - 'error' AS json),"
-        " times_out_at = now() + make_interval(secs => CAST(step ->> 'timeout_seconds' AS double precision))",
+        + _GOES_ON
+        + ", times_out_at = now() + make_interval(secs => CAST(step ->> 'timeout_seconds' AS double precision))",
         rings=False,
         condition="AND kind <> 'task'",
     ),
     "rejoined": _statement(
         ", completed_at = NULL, result = NULL, last_error = NULL, cancel_requested_at = NULL, cancel_reason = NULL,"
-        " times_out_at = NULL, gated = true, state = CAST(CAST(state AS jsonb) - 'error' AS json)",
+        " times_out_at = NULL, gated = true," + _GOES_ON,
         rings=False,
         condition="AND kind <> 'task'",
     ),
@@ -122,6 +129,15 @@ _WAITING = text(
     SELECT id FROM tasks WHERE status IN ('pending', 'paused') AND id IN (
         SELECT task_id FROM task_dependencies WHERE depends_on_id = ANY(CAST(:ids AS uuid[])))
     ORDER BY id FOR UPDATE
+    """
+)
+# Where only so many may go on at once, what waits for something that is to be done again gives its place back.
+_REGATE = text(
+    """
+    UPDATE tasks t SET gated = true, waiting_on = waiting_on + 1
+    FROM (SELECT DISTINCT scope_id FROM tasks WHERE id = ANY(CAST(:ids AS uuid[]))) AS s
+    WHERE t.id = ANY(CAST(:waiting AS uuid[])) AND t.scope_id = s.scope_id AND t.parent_id IS NOT NULL
+        AND NOT t.gated AND t.waiting_on > 0
     """
 )
 # A running task that is cancelled ends through its attempt, never here; a running step has none.
@@ -164,5 +180,7 @@ def move(
     if moved and step.target is not TaskStatus.queued:
         conn.execute(_SWEEP, {"ids": [row.id for row in moved]})
     if step.sources & FINAL and step.target not in FINAL and (again := [row.id for row in moved if row.has_dependents]):
-        recount(conn, [row.id for row in conn.execute(_WAITING, {"ids": again})])
+        waiting = [row.id for row in conn.execute(_WAITING, {"ids": again})]
+        recount(conn, waiting)
+        conn.execute(_REGATE, {"ids": again, "waiting": waiting})
     return moved

@@ -43,9 +43,10 @@ _MOVE_RUN = text(
     ), moved AS (
         UPDATE runs r SET status = :target, updated_at = now(),
             completed_at = CASE WHEN :final THEN now() END,
-            error = CASE WHEN :final THEN coalesce(CAST(:error AS json), r.error) END,
-            cancel_requested_at = CASE WHEN :final THEN r.cancel_requested_at END,
-            cancel_reason = CASE WHEN :final THEN r.cancel_reason END,
+            -- Why it is being stopped stays until it has, whatever else is done to it meanwhile.
+            error = CASE WHEN NOT :anew THEN coalesce(CAST(:error AS json), r.error) END,
+            cancel_requested_at = CASE WHEN NOT :anew THEN r.cancel_requested_at END,
+            cancel_reason = CASE WHEN NOT :anew THEN r.cancel_reason END,
             times_out_at = CASE WHEN :target = 'running' AND old.status <> 'paused'
                 THEN now() + make_interval(secs => r.timeout_seconds) ELSE r.times_out_at END
         FROM old WHERE r.id = old.id
@@ -78,6 +79,7 @@ def move_run(
         "target": move.target.value,
         "event": move.event,
         "final": move.target.value in {"completed", "failed", "cancelled"},
+        "anew": name == "retried",
         "data": None if data is None else orjson.dumps(data).decode(),
         "error": None if error is None else orjson.dumps(error).decode(),
     }

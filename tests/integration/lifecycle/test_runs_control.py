@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import event
 
 from taskengine.domain.errors import Conflict, InvalidTransition, NotFound
 from taskengine.domain.outcome import Cancelled
 from taskengine.domain.task import PageRequest
-from taskengine.lifecycle import control, control_run, keys, query_runs, recover, review
+from taskengine.lifecycle import control, control_run, expand, keys, query_runs, recover, review
 from taskengine.lifecycle.claim import claim
+from taskengine.lifecycle.consume import consume
 from taskengine.lifecycle.explain import explain
 from taskengine.lifecycle.finish import finish
 from taskengine.lifecycle.run import Ended, run
@@ -81,23 +84,115 @@ def test_a_claim_that_comes_with_the_pause_finds_nothing(bench: Bench) -> None:
     pause(bench, run_id)
     assert claim(bench.engine, [(a, 1)], "late")[0] == []
     # One that was queued after the pause had looked: its place in line stands, and still nobody may take it.
-    bench.sql("UPDATE tasks SET status = 'queued', held = false, queued_at = now() WHERE id = :id", id=a)
-    bench.sql(
-        "INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, enqueued_at)"
-        " SELECT id, organization_id, queue, priority, urgency, 1, light, now() FROM tasks WHERE id = :id",
-        id=a,
-    )
+    lined_up_in_a_pause(bench, run_id, "a")
     assert claim(bench.engine, [(a, 1)], "late")[0] == []
     resume(bench, run_id)
     drain(bench)
     assert shown(bench, run_id)["status"] == "completed"
 
 
+def pause_if_it_goes_on(bench: Bench, run_id: UUID) -> None:
+    with contextlib.suppress(Conflict):
+        pause(bench, run_id)
+
+
+def lined_up_in_a_pause(bench: Bench, run_id: UUID, path: str) -> UUID:
+    """Have a task of a paused run in line, as if it had been on its way there when the run was paused."""
+    row_id = task_id(bench, run_id, path)
+    bench.sql("UPDATE tasks SET status = 'queued', held = false, queued_at = now() WHERE id = :id", id=row_id)
+    bench.sql(
+        "INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, enqueued_at)"
+        " SELECT id, organization_id, queue, priority, urgency, 1, light, now() FROM tasks WHERE id = :id",
+        id=row_id,
+    )
+    return row_id
+
+
+def test_what_a_paused_run_has_in_line_leaves_it_when_its_message_comes(bench: Bench) -> None:
+    run_id = start(bench, [task("a"), task("b", depends_on=[])])
+    pause(bench, run_id)
+    a = lined_up_in_a_pause(bench, run_id, "a")
+    assert bench.work(a) == 0
+    assert statuses(bench, run_id) == {"a": "paused", "b": "paused"}
+    assert bench.sql("SELECT FROM outbox") == []
+    resume(bench, run_id)
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "completed"
+
+
+def test_a_message_holds_nothing_back_of_a_run_that_goes_on(bench: Bench) -> None:
+    run_id = start(bench, [task("a"), task("b", depends_on=[])])
+    a, b = (task_id(bench, run_id, path) for path in "ab")
+    bench.work(a)
+    assert bench.work(a) == 0
+    assert consume(bench.engine, bench.watch, "integration", [(a, 1), (b, 7)], "tester") == 0
+    assert statuses(bench, run_id) == {"a": "completed", "b": "queued"}
+
+
+def test_an_expansion_that_makes_children_in_a_paused_run_lines_none_up(bench: Bench) -> None:
+    many = echo("{{ n }}") | {"expansion_config": {"type": "array", "array_mapping": {"n": list(range(2_500))}}}
+    run_id = start(bench, [{"id": "x", "type": "task", "task": many}])
+    pause(bench, run_id)
+    expand.go_on(bench.engine, task_id(bench, run_id, "x"))
+    assert bench.sql("SELECT status, count(*) AS n FROM tasks WHERE kind = 'task' GROUP BY status") == [
+        ("paused", 2500)
+    ]
+    assert bench.sql("SELECT FROM outbox") == []
+    resume(bench, run_id)
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "completed"
+
+
+def test_a_row_that_would_be_held_by_a_pause_that_ends_meanwhile_goes_on(bench: Bench) -> None:
+    run_id = start(bench, [task("a"), task("b")])
+    claimed = take(bench, task_id(bench, run_id, "a"))
+    pause(bench, run_id)
+
+    def resumed_first(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "FOR SHARE OF r" in statement and shown(bench, run_id)["status"] == "paused":
+            other = threading.Thread(target=resume, args=[bench, run_id])
+            other.start()
+            other.join()
+
+    event.listen(bench.engine.db.sqlalchemy, "before_cursor_execute", resumed_first)
+    try:
+        let_end(bench, *claimed)
+    finally:
+        event.remove(bench.engine.db.sqlalchemy, "before_cursor_execute", resumed_first)
+    assert statuses(bench, run_id) == {"a": "completed", "b": "queued"}
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "completed"
+
+
+@pytest.mark.parametrize("meanwhile", [[pause], [pause, resume]])
+def test_a_pause_does_not_change_that_a_run_is_being_cancelled(bench: Bench, meanwhile: list[Any]) -> None:
+    run_id = start(bench, [task("a"), task("b")])
+    [claimed] = take(bench, task_id(bench, run_id, "a"))
+    cancel_run(bench, run_id, "enough")
+    for verb in meanwhile:
+        verb(bench, run_id)
+    finish(bench.engine, [Ended(claimed, Cancelled("told to stop"))])
+    run = shown(bench, run_id)
+    assert (run["status"], run["error"]) == ("cancelled", None)
+
+
+def test_a_pause_does_not_change_that_the_time_of_a_run_is_up(bench: Bench) -> None:
+    steps = [task("a", on_failure="continue"), task("b", on_failure="continue")]
+    run_id = start(bench, steps, timeout_seconds=50)
+    [claimed] = take(bench, task_id(bench, run_id, "a"))
+    pass_time(bench)
+    pause(bench, run_id)
+    resume(bench, run_id)
+    finish(bench.engine, [Ended(claimed, Cancelled("told to stop"))])
+    run = shown(bench, run_id)
+    assert (run["status"], run["error"]["code"]) == ("failed", "timeout")
+
+
 def test_pauses_and_claims_at_the_same_time_lose_nothing(bench: Bench) -> None:
     run_id = start(bench, [task(f"s{number}", depends_on=[]) for number in range(12)])
     ids = [task_id(bench, run_id, f"s{number}") for number in range(12)]
     threads = [threading.Thread(target=bench.work, args=ids[n : n + 3]) for n in range(0, 12, 3)]
-    threads.append(threading.Thread(target=pause, args=[bench, run_id]))
+    threads.append(threading.Thread(target=pause_if_it_goes_on, args=[bench, run_id]))
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -8,12 +8,17 @@ from uuid import UUID
 import pytest
 
 from taskengine.domain.errors import Conflict, Invalid
-from taskengine.lifecycle import cancel, control, control_run, review
+from taskengine.domain.outcome import Cancelled
+from taskengine.domain.workflow import SignalSpec
+from taskengine.lifecycle import cancel, control, control_run, expand, review
+from taskengine.lifecycle.finish import finish
+from taskengine.lifecycle.run import Ended
 from tests.conftest import Bench
 from tests.integration.lifecycle.conftest import take
 from tests.integration.lifecycle.runs import (
     FAILING,
     children,
+    code,
     drain,
     echo,
     failing,
@@ -33,6 +38,7 @@ from tests.integration.lifecycle.runs import (
     task,
     task_id,
     when,
+    work_once,
 )
 
 FROM = "from"
@@ -456,3 +462,149 @@ def test_a_cancelled_task_of_a_run_is_retried_with_the_run(bench: Bench) -> None
     cancel.cancel(bench.engine, bench.caller, task_id(bench, run_id, "a"), None)
     assert shown(bench, run_id)["status"] == "failed"
     assert again(bench, run_id)["status"] == "completed"
+
+
+# What a retry must not do
+
+
+REVIEWED = {"id": "a", "type": "task", "task": echo() | {"requires_human_review": True}}
+
+
+@pytest.mark.parametrize("by", ["run", "task"])
+def test_what_a_reviewer_rejected_waits_for_another_review(bench: Bench, by: str) -> None:
+    run_id = start(bench, [REVIEWED, task("b")])
+    a = task_id(bench, run_id, "a")
+    review.reject(bench.engine, bench.caller, a, "no")
+    drain(bench)
+    retry(bench, run_id) if by == "run" else control.retry(bench.engine, bench.caller, a)
+    assert drain(bench) == []
+    assert (bench.task(a)["status"], bench.task(a)["review"]) == ("pending", None)
+    review.approve(bench.engine, bench.caller, a, None)
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "completed"
+
+
+def test_what_was_approved_is_not_asked_for_again(bench: Bench) -> None:
+    reviewed = flaky("a")
+    reviewed["task"] |= {"requires_human_review": True}
+    run_id = start(bench, [reviewed])
+    review.approve(bench.engine, bench.caller, task_id(bench, run_id, "a"), None)
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "failed"
+    assert again(bench, run_id)["status"] == "completed"
+
+
+def test_an_approval_ends_with_the_config_that_was_approved(bench: Bench) -> None:
+    reviewed = flaky("a")
+    reviewed["task"] |= {"requires_human_review": True}
+    run_id = start(bench, [reviewed])
+    a = task_id(bench, run_id, "a")
+    review.approve(bench.engine, bench.caller, a, None)
+    drain(bench)
+    retry(bench, run_id, overrides={"a": {"message": "another"}})
+    assert drain(bench) == []
+    assert (bench.task(a)["status"], bench.task(a)["review"]) == ("pending", None)
+    review.approve(bench.engine, bench.caller, a, None)
+    drain(bench)
+    assert bench.task(a)["result"] == {"message": "another"}
+
+
+def test_a_dependent_that_was_let_go_gives_its_place_back(bench: Bench) -> None:
+    then = {"id": "y", "type": "task", "task": echo() | {"requires_human_review": True}}
+    inside = [flaky("x"), then | {"run_on": "always", "depends_on": ["x"]}]
+    run_id = start(bench, [{"id": "p", "type": "parallel", "max_parallel": 1, "steps": inside}])
+    drain(bench)
+    control.retry(bench.engine, bench.caller, task_id(bench, run_id, "p.x"))
+    drain(bench)
+    assert statuses(bench, run_id) == {"p": "running", "p.x": "completed", "p.y": "pending"}
+    review.approve(bench.engine, bench.caller, task_id(bench, run_id, "p.y"), None)
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "completed"
+
+
+def test_an_older_run_of_a_step_cannot_go_on_in_the_place_of_the_newer_one(bench: Bench) -> None:
+    register(bench, "inner", [{"id": "w", "type": "wait", "signal": "go"}, task("st")])
+    run_id = start(bench, [{"id": "s", "type": "workflow", "workflow": "inner"}, task("z")])
+    older = sub_run(bench, run_id, "s")
+    control_run.signal(bench.engine, bench.caller, older, SignalSpec(signal="go"))
+    drain(bench)
+    retry(bench, run_id, **{FROM: "s"})
+    drain(bench)
+    newer = sub_run(bench, run_id, "s")
+    with pytest.raises(Conflict, match=str(newer)):
+        retry(bench, older, **{FROM: "st"})
+    assert shown(bench, older)["status"] == "completed"
+    control_run.signal(bench.engine, bench.caller, newer, SignalSpec(signal="go"))
+    drain(bench)
+    run = shown(bench, run_id)
+    assert (run["status"], run["results"]["s"]["run_id"]) == ("completed", str(newer))
+
+
+@pytest.mark.parametrize("by", ["run", "task", "outputs"])
+def test_a_branch_that_was_not_taken_is_not_gone_on_from(bench: Bench, by: str) -> None:
+    branches = {"then": [task("yes")], "else": [task("no")]}
+    step = {"id": "c", "type": "conditional", "condition": when("variables.x", "equals", 1)} | branches
+    run_id = start(bench, [step], variables={"x": 1})
+    drain(bench)
+    with pytest.raises(Conflict, match="did not choose"):
+        match by:
+            case "run":
+                retry(bench, run_id, **{FROM: "no"})
+            case "task":
+                control.retry(bench.engine, bench.caller, task_id(bench, run_id, "c.no"))
+            case _:
+                retry(bench, run_id, outputs={"no": 1})
+    assert shown(bench, run_id)["results"]["c"] == {"branch": "then", "results": {"yes": {"message": "hello"}}}
+
+
+# Expansions that stopped while their children were being made
+
+
+def many(config: dict[str, Any], message: Any = "{{ n }}", **more: Any) -> dict[str, Any]:
+    """A step with more children than are made at once."""
+    spec = {"type": "echo", "config": {"message": message, **more}, "max_retries": 0, "expansion_config": config}
+    return {"id": "x", "type": "task", "task": spec}
+
+
+def test_an_expansion_that_gave_up_while_it_made_children_makes_the_rest(bench: Bench) -> None:
+    config = {"type": "array", "array_mapping": {"n": list(range(2_500))}, "fail_fast": True, "output_format": "single"}
+    run_id = start(bench, [many(config, fail_times="{{ 1 if n == 0 else 0 }}")])
+    work_once(bench)
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "failed"
+    assert len(children(bench, task_id(bench, run_id, "x"))) == 1_000
+    run = again(bench, run_id)
+    assert run["status"] == "completed"
+    assert run["results"]["x"]["summary"]["completed"] == 2_500
+
+
+def test_a_child_that_cannot_be_made_is_met_again(bench: Bench) -> None:
+    config = {
+        "type": "custom",
+        "transform_rules": {"combine": ["v"]},
+        "validation": {"properties": {"v": {"maximum": 2_400}}},
+    }
+    step = many(config, "{{ v }}", fail_times="{{ 1 if v == 7 else 0 }}")
+    step["task"]["input"] = {"data": {"v": list(range(1, 2_501))}}
+    run_id = start(bench, [step])
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "failed"
+    run = again(bench, run_id)
+    assert run["status"] == "failed"
+    assert rows(bench, run_id)["x"].last_error["code"] == "invalid_child"
+    assert {row.status for row in children(bench, task_id(bench, run_id, "x"))} == {"completed"}
+
+
+def test_a_step_whose_time_is_up_makes_no_further_children(bench: Bench) -> None:
+    config = {"type": "array", "array_mapping": {"n": list(range(2_500))}}
+    run_id = start(bench, [{"id": "p", "type": "parallel", "timeout_seconds": 50, "steps": [many(config)]}])
+    x = task_id(bench, run_id, "p.x")
+    claimed = take(bench, *[row.id for row in children(bench, x)[:1]])
+    pass_time(bench)
+    expand.go_on(bench.engine, x)
+    assert len(children(bench, x)) == 1_000
+    finish(bench.engine, [Ended(item, Cancelled("told to stop")) for item in claimed])
+    drain(bench)
+    assert code(bench, run_id, "p") == "timeout"
+    assert again(bench, run_id)["status"] == "completed"
+    assert len(children(bench, task_id(bench, run_id, "p.x"))) == 2_500

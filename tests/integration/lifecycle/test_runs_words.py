@@ -14,6 +14,7 @@ from tests.integration.lifecycle.runs import (
     echo,
     failing,
     go,
+    member,
     register,
     rows,
     shown,
@@ -101,3 +102,18 @@ def test_a_sub_run_that_runs_is_named(bench: Bench) -> None:
 def test_a_task_of_a_group_is_named_after_its_key(bench: Bench) -> None:
     run_id = start_groups(bench, {"id": "g", "tasks": [echo() | {"key": "first"}, echo()]})
     assert [row.name for row in rows(bench, run_id).values()] == ["g", "first", "task_2"]
+
+
+@pytest.mark.parametrize("named", ["tasks.x.result.message", "context.x.message"])
+def test_a_key_stands_for_the_task_of_the_own_group_first(bench: Bench, named: str) -> None:
+    reads = member("y", "{{ " + named + " }}", depends_on=["x"])
+    groups = [
+        {"id": name, "name": name, "tasks": [member("x", f"from {name}"), reads]} for name in ("one", "two", "three")
+    ]
+    run_id = start_groups(bench, *groups)
+    drain(bench)
+    assert {name: rows(bench, run_id)[f"{name}.y"].result["message"] for name in ("one", "two", "three")} == {
+        "one": "from one",
+        "two": "from two",
+        "three": "from three",
+    }
