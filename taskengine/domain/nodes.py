@@ -147,7 +147,7 @@ def _add_nested(nodes: list[Node], step: Step, place: int, prefix: str, on_failu
 
 
 def of_groups(groups: Sequence[TaskGroup]) -> list[Node]:
-    """Nodes of task groups and their tasks, which may depend on tasks of other groups (``group.key``), or on stored ones.
+    """Nodes of task groups and their tasks, which may depend on tasks of other groups (``group.key``).
 
     A name that is no key is the id of a stored task.
     """
