@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from taskengine.domain import templates
 from taskengine.domain.errors import FieldError
 from taskengine.domain.task import Caller
-from taskengine.domain.workflow import TaskGroup, WorkflowSpec
+from taskengine.domain.workflow import TaskGroup, WorkflowSpec, walk
 from taskengine.lifecycle.checks import groups as of_groups
-from taskengine.lifecycle.checks import order, shape, steps
+from taskengine.lifecycle.checks import names, order, shape, steps
 from taskengine.lifecycle.checks.document import Fault, Path, dotted, views
 from taskengine.lifecycle.checks.steps import KnownWorkflow
 from taskengine.lifecycle.engine import Engine
@@ -77,8 +77,15 @@ def _faults(engine: Engine, data: dict[str, Any], known_workflow: KnownWorkflow 
     all_steps = list(views(data))
     yield from order.faults(all_steps)
     scope = steps.scope_of(data, all_steps)
+    yield from names.of_context(scope.context, ("context",), scope.tasks)
     for step in all_steps:
         yield from steps.faults(engine, step, scope, data.get("name"), known_workflow)
+
+
+def check_context(spec: WorkflowSpec, context: Mapping[str, Any]) -> list[DefinitionFault]:
+    """Every fault of the context that a run of a definition brings along; paths begin with ``context``."""
+    steps_of = {step.id for _, step in walk(spec.steps)}
+    return _located(islice(names.of_context(context, ("context",), steps_of), MAX_FAULTS), None)
 
 
 def check_groups(
@@ -89,7 +96,7 @@ def check_groups(
     variables: Mapping[str, Any] | None = None,
     stored: Collection[UUID] = (),
 ) -> list[DefinitionFault]:
-    """Every fault of a run's task groups, given what else the run begins with; paths begin with ``task_groups``.
+    """Every fault of a run's task groups and of what else the run begins with, paths from the run's own fields on.
 
     ``stored`` are the tasks of the caller's organization among ``checks.groups.named_ids``.
     """

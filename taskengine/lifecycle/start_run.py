@@ -22,7 +22,7 @@ from taskengine.domain.workflow import RunSpec, WorkflowSpec
 from taskengine.lifecycle import outset, query_runs
 from taskengine.lifecycle.advance import advance
 from taskengine.lifecycle.checks.groups import named_ids
-from taskengine.lifecycle.definitions import DefinitionFault, check, check_groups
+from taskengine.lifecycle.definitions import DefinitionFault, check, check_context, check_groups
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import declared_secrets
 from taskengine.store import tasks, workflows
@@ -79,6 +79,7 @@ def prepare(engine: Engine, conn: Connection, caller: Caller, spec: RunSpec) -> 
         found = _registered(conn, caller, spec)
         definition = outset.spec_of(engine, found.definition)
         row |= {"workflow": found.name, "version": found.version, "definition": found.definition}
+    raise_faults(check_context(definition, spec.context), ())
     return Plan(_of_workflow(row, spec, definition), nodes.of_steps(definition.steps, definition.on_failure))
 
 

@@ -36,7 +36,7 @@ def faults(
     variables: Mapping[str, Any],
     stored: Collection[UUID],
 ) -> Iterator[Fault]:
-    """All faults, paths from ``task_groups`` on. ``stored``: the tasks among :func:`named_ids`."""
+    """All faults, paths from ``task_groups`` or ``context`` on. ``stored``: the tasks among :func:`named_ids`."""
     if (number := sum(len(group.tasks) for group in groups)) > MAX_TASKS:
         yield Fault((_ROOT,), "too_many_tasks", f"hold {number} tasks; at most {MAX_TASKS} fit one run")
         return
@@ -45,6 +45,7 @@ def faults(
     for group in groups:
         keys.setdefault(group.id, {key: place for place, key in reversed(list(enumerate(group.keys())))})
     scope = names.beginning(frozenset(keys).union(*keys.values()), context, variables)
+    yield from names.of_context(context, ("context",), scope.tasks)
     edges: Edges = {}
     for place, group in enumerate(groups):
         yield from _of_group(group, (_ROOT, place), keys, edges)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +56,14 @@ def beginning(tasks: frozenset[str], context: Mapping[str, Any], variables: Mapp
         "now": ANY,
     }
     return Scope(tasks, context, variables, roots)
+
+
+def of_context(context: Mapping[str, Any], path: Path, steps: Collection[str]) -> Iterator[Fault]:
+    """Faults of the names of fields that a run's context, which stands at ``path``, begins with."""
+    for name in context:
+        if name in steps:
+            text = f"{quoted(name)} is a step, and its result will stand there; call the field otherwise"
+            yield Fault((*path, name), "step_key", text)
 
 
 def of_templates(value: Any, path: Path, scope: Scope) -> Iterator[Fault]:

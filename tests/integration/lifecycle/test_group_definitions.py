@@ -156,3 +156,11 @@ def test_too_many_tasks_are_refused_as_a_whole(engine: Engine, caller: Caller) -
         engine, caller, {"id": "a", "tasks": tasks}, {"id": "b", "tasks": tasks}, {"id": "c", "tasks": tasks[:1]}
     )
     assert (fault.code, fault.path) == ("too_many_tasks", "task_groups")
+
+
+@pytest.mark.parametrize("name", ["x", "task_2", "a"])
+def test_a_field_of_the_context_cannot_be_called_like_a_task_or_group(
+    engine: Engine, caller: Caller, name: str
+) -> None:
+    [fault] = of_groups(engine, caller, {"id": "a", "tasks": [task("x"), task()]}, customer="Acme", **{name: 1})
+    assert (fault.code, fault.path) == ("step_key", f"context.{name}")

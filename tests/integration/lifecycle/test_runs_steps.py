@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
-from taskengine.domain.errors import Invalid
+from taskengine.domain.errors import Invalid, InvalidDefinition
+from taskengine.domain.workflow import RunSpec
+from taskengine.lifecycle import start_run
 from tests.conftest import Bench
 from tests.integration.lifecycle.runs import (
     FAILING,
     code,
     drain,
     go,
+    member,
+    register,
     rows,
     shown,
     start,
@@ -72,6 +76,22 @@ def test_steps_see_results_context_variables_and_the_run(bench: Bench) -> None:
 def test_a_variable_that_is_not_declared_is_refused(bench: Bench) -> None:
     with pytest.raises(Invalid, match="nope"):
         start(bench, [task("a")], run={"variables": {"nope": 1}})
+    assert bench.sql("SELECT FROM runs") == []
+
+
+@pytest.mark.parametrize("form", ["definition", "registered", "groups"])
+def test_a_run_cannot_begin_with_a_field_that_is_called_like_a_step(bench: Bench, form: str) -> None:
+    inside = {"id": "each", "type": "loop", "for_each": [1], "steps": [task("inner")]}
+    register(bench, "stored", [inside])
+    forms: dict[str, dict[str, Any]] = {
+        "definition": {"definition": {"name": "test", "steps": [inside]}},
+        "registered": {"workflow": "stored"},
+        "groups": {"task_groups": [{"id": "g", "tasks": [member("inner")]}]},
+    }
+    spec = RunSpec.model_validate(forms[form] | {"context": {"customer": "Ada", "inner": 1}})
+    with pytest.raises(InvalidDefinition) as caught:
+        start_run.start(bench.engine, bench.caller, spec)
+    assert [(fault.loc, fault.type) for fault in caught.value.errors] == [(("context", "inner"), "step_key")]
     assert bench.sql("SELECT FROM runs") == []
 
 
