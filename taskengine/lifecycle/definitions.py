@@ -57,8 +57,8 @@ def check(
 
     The first MAX_FAULTS are told, in the order of the text; codes are machine codes, messages say what would be right.
 
-    ``known_workflow`` tells whether the caller's organization has a workflow of that name, and version if one is given;
-    without it that is not asked.
+    ``known_workflow`` tells which variables a workflow of the caller's organization declares, if there is one of that
+    name and version; without it that is not asked.
     """
     if not isinstance(data, dict):
         fault = Fault((), "not_an_object", "a definition is an object with name and steps")

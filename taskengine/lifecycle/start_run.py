@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection
@@ -22,6 +23,7 @@ from taskengine.domain.workflow import RunSpec, WorkflowSpec
 from taskengine.lifecycle import outset, query_runs
 from taskengine.lifecycle.advance import advance
 from taskengine.lifecycle.checks.groups import named_ids
+from taskengine.lifecycle.checks.steps import KnownWorkflow
 from taskengine.lifecycle.definitions import DefinitionFault, check, check_context, check_groups
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.validate import declared_secrets
@@ -106,9 +108,15 @@ def _registered(conn: Connection, caller: Caller, spec: RunSpec) -> Any:
     return found
 
 
-def known_workflows(conn: Connection, caller: Caller) -> Callable[[str, int | None], bool]:
-    """Tells whether the caller's organization has a workflow of that name and version."""
-    return lambda name, version: workflows.get(conn, caller.organization_id, name, version) is not None
+def known_workflows(conn: Connection, caller: Caller) -> KnownWorkflow:
+    """Tells which variables the workflow of that name and version declares, if the caller's organization has it."""
+
+    @cache
+    def declared(name: str, version: int | None) -> Collection[str] | None:
+        found = workflows.get(conn, caller.organization_id, name, version)
+        return None if found is None else frozenset(found.definition.get("variables") or ())
+
+    return declared
 
 
 def raise_faults(faults: list[DefinitionFault], prefix: tuple[str, ...]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from taskengine.domain.comparisons import kind
 from taskengine.domain.workflow import LoopStep, TaskTemplate
 from taskengine.lifecycle.checks import names, tasks
-from taskengine.lifecycle.checks.document import Fault, StepView, field, mapping
+from taskengine.lifecycle.checks.document import Fault, Path, StepView, field, hint, mapping, quoted
 from taskengine.lifecycle.checks.names import UNKNOWN, Scope, spelled
 from taskengine.lifecycle.engine import Engine
 
-KnownWorkflow = Callable[[str, int | None], bool]
-"""(name, version or None for any) to whether there is such a workflow."""
+KnownWorkflow = Callable[[str, int | None], Collection[str] | None]
+"""(name, version or None for the newest) to the variables that the workflow declares; None if there is no such."""
 
 
 def faults(engine: Engine, step: StepView, scope: Scope, workflow: Any, known: KnownWorkflow | None) -> Iterator[Fault]:
@@ -91,7 +91,8 @@ def _of_wait(step: StepView, scope: Scope) -> Iterator[Fault]:
 
 
 def _of_workflow(step: StepView, scope: Scope, workflow: Any, known: KnownWorkflow | None) -> Iterator[Fault]:
-    yield from names.of_templates(step.raw.get("variables"), (*step.path, "variables"), scope)
+    given = step.raw.get("variables")
+    yield from names.of_templates(given, (*step.path, "variables"), scope)
     name, version = step.raw.get("workflow"), step.raw.get("version")
     path = (*step.path, "workflow")
     if not isinstance(name, str) or not (version is None or isinstance(version, int)):
@@ -100,10 +101,27 @@ def _of_workflow(step: StepView, scope: Scope, workflow: Any, known: KnownWorkfl
         if step.inside("conditional", "loop") is None:
             text = f"{name!r} starts itself each time, without end; put this step into a conditional or a loop"
             yield Fault(path, "recursive_workflow", text)
-    elif known is not None and not known(name, None):
+        # It may yet be registered as it stands here, or it is run beside a registered one of the same name.
+        stored = None if known is None else known(name, version)
+        declared = {*(scope.variables if version is None or stored is None else ()), *(stored or ())}
+    elif known is None:
+        return
+    elif (stored := known(name, version)) is not None:
+        declared = set(stored)
+    elif known(name, None) is None:
         yield Fault(path, "unknown_workflow", f"there is no workflow {name!r}; register it first")
-    elif known is not None and version is not None and not known(name, version):
+        return
+    else:
         yield Fault((*step.path, "version"), "unknown_workflow", f"the workflow {name!r} has no version {version}")
+        return
+    yield from _of_variables(given, (*step.path, "variables"), name, declared)
+
+
+def _of_variables(given: Any, path: Path, workflow: str, declared: Collection[str]) -> Iterator[Fault]:
+    for name in mapping(given):
+        if name not in declared:
+            text = f"the workflow {workflow!r} declares no variable {quoted(name)}; {hint(name, declared)}"
+            yield Fault((*path, name), "undeclared_variable", text)
 
 
 def scope_of(raw: dict[str, Any], steps: list[StepView]) -> Scope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,8 +29,8 @@ def engine(engine_of_module: Engine) -> Engine:
     return engine_of_module
 
 
-def known(name: str, version: int | None) -> bool:
-    return name == "known" and version in (None, 1)
+def known(name: str, version: int | None) -> Collection[str] | None:
+    return {"region", "number", "token"} if name == "known" and version in (None, 1) else None
 
 
 def checked(engine: Engine, caller: Caller, text: str) -> tuple[WorkflowSpec | None, list[DefinitionFault]]:
@@ -158,6 +158,34 @@ def test_a_workflow_may_start_itself_under_a_condition(engine: Engine, caller: C
         form["condition"] = {"field": "more", "operator": "exists"}
     _, faults = check(engine, caller, {"name": "w", "steps": [{"id": "a", "type": around, **form}]}, None, known)
     assert faults == []
+
+
+@pytest.mark.parametrize(
+    ("version", "stored", "undeclared"),
+    [
+        (None, {}, ["stored", "nowhere"]),
+        (None, {None: {"stored"}}, ["nowhere"]),
+        (1, {1: {"stored"}}, ["own", "nowhere"]),
+        (2, {1: {"stored"}}, ["stored", "nowhere"]),
+    ],
+)
+def test_a_workflow_that_starts_itself_may_set_what_it_declares_here_or_in_that_version(
+    engine: Engine, caller: Caller, version: int | None, stored: dict[int | None, set[str]], undeclared: list[str]
+) -> None:
+    given = {"own": 1, "stored": 2, "nowhere": 3}
+    again = {"id": "again", "type": "workflow", "workflow": "w", "version": version, "variables": given}
+    data = {
+        "name": "w",
+        "variables": {"own": 0},
+        "steps": [{"id": "a", "type": "loop", "for_each": [1], "steps": [again]}],
+    }
+    _, faults = check(engine, caller, data, None, lambda name, asked: stored.get(asked) if name == "w" else None)
+    assert [(fault.code, fault.loc[-1]) for fault in faults] == [("undeclared_variable", name) for name in undeclared]
+
+
+def test_the_variables_of_a_workflow_that_nobody_looks_up_are_not_judged(engine: Engine, caller: Caller) -> None:
+    step = {"id": "a", "type": "workflow", "workflow": "elsewhere", "variables": {"x": 1}}
+    assert check(engine, caller, {"name": "w", "steps": [step]})[1] == []
 
 
 def _paths(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

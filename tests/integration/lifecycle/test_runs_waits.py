@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from taskengine.domain.errors import Conflict, Forbidden, Invalid
+from taskengine.domain.errors import Conflict, Forbidden, Invalid, InvalidDefinition
 from taskengine.domain.workflow import RunSpec
 from taskengine.lifecycle import cancel, control_run, recover, review, start_run
 from tests.conftest import Bench
@@ -287,11 +287,27 @@ def test_a_workflow_that_is_not_there_is_refused_at_the_start(bench: Bench) -> N
     assert bench.sql("SELECT FROM runs") == []
 
 
-def test_a_variable_that_a_sub_run_does_not_declare_fails_the_step(bench: Bench) -> None:
+@pytest.mark.parametrize("version", [None, 2])
+def test_a_variable_that_a_sub_run_does_not_declare_is_refused_at_the_start(bench: Bench, version: int | None) -> None:
+    register(bench, "inner", [task("x")], variables={"dropped": 1})
+    register(bench, "inner", [task("x")], variables={"kept": 1})
+    step = {"id": "s", "type": "workflow", "workflow": "inner"}
+    with pytest.raises(InvalidDefinition) as caught:
+        start(bench, [step | {"version": version, "variables": {"kept": 2, "dropped": 2}}])
+    [fault] = caught.value.errors
+    assert (fault.loc, fault.type) == (("definition", "steps", 0, "variables", "dropped"), "undeclared_variable")
+    assert bench.sql("SELECT FROM runs") == []
+    assert go(bench, [step | {"version": 1, "variables": {"dropped": 2}}])["status"] == "completed"
+
+
+def test_a_variable_that_is_no_longer_declared_when_its_step_begins_fails_the_step(bench: Bench) -> None:
+    register(bench, "inner", [task("x")], variables={"dropped": 1})
+    inner = {"id": "s", "type": "workflow", "workflow": "inner", "variables": {"dropped": 2}}
+    run_id = start(bench, [task("a"), inner])
     register(bench, "inner", [task("x")])
-    run = go(bench, [{"id": "s", "type": "workflow", "workflow": "inner", "variables": {"nope": 1}}])
-    assert run["status"] == "failed"
-    assert "nope" in rows(bench, run["id"])["s"].last_error["message"]
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "failed"
+    assert "dropped" in rows(bench, run_id)["s"].last_error["message"]
 
 
 def test_runs_that_start_themselves_end_at_a_depth(bench: Bench) -> None:
