@@ -83,7 +83,8 @@ def _container(conn: Connection, row: Any, step: dict[str, Any], state: dict[str
     config = row.expansion_config or {}
     max_parallel = config.get("max_parallel") or step.get("max_parallel")
     tolerated = planner.tolerated(config.get("tolerated_failure_percentage", 0), state.get("total", 0))
-    tally = steps.tally(conn, row.id, max_parallel or _AT_ONCE, tolerated)
+    # Without a bound it does not matter how many are open, only whether any is.
+    tally = steps.tally(conn, row.id, max_parallel or 1, max_parallel or _AT_ONCE, tolerated)
     return planner.Container(
         kind=Kind(row.kind),
         open=tally.open,

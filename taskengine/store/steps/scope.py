@@ -45,22 +45,22 @@ _TALLY = text(
     """
     SELECT
         (SELECT count(*) FROM (SELECT FROM tasks WHERE scope_id = :id AND NOT gated AND completed_at IS NULL
-            ORDER BY sequence_num DESC LIMIT :most) AS counted) AS open,
+            ORDER BY sequence_num DESC LIMIT :most_open) AS counted) AS open,
         (SELECT count(*) FROM (SELECT FROM tasks WHERE scope_id = :id AND gated AND completed_at IS NULL
-            ORDER BY sequence_num DESC LIMIT :most) AS counted) AS gated,
+            ORDER BY sequence_num DESC LIMIT :most_gated) AS counted) AS gated,
         (SELECT count(*) FROM (SELECT FROM tasks WHERE scope_id = :id AND status IN ('failed', 'cancelled')
             AND on_failure = 'fail' LIMIT :tolerated + 1) AS counted) AS failed
     """
 )
 
 
-def tally(conn: Connection, scope: UUID, most: int = 1, tolerated: int = 0) -> Any:
+def tally(conn: Connection, scope: UUID, most_open: int = 1, most_gated: int = 1, tolerated: int = 0) -> Any:
     """How many rows of a scope are open (let go), gated, and failed so that it counts.
 
-    No more are counted than matter, of a scope of any size: ``most`` open and gated ones, and one failed more than
-    ``tolerated``.
+    No more are counted than matter, of a scope of any size: one failed more than ``tolerated``.
     """
-    return conn.execute(_TALLY, {"id": scope, "most": most, "tolerated": tolerated}).one()
+    params = {"id": scope, "most_open": most_open, "most_gated": most_gated, "tolerated": tolerated}
+    return conn.execute(_TALLY, params).one()
 
 
 _CHILDREN = text(
