@@ -22,7 +22,7 @@ from tests.integration.lifecycle.definition_cases import Case, invalid
 YAML = {"Content-Type": "application/yaml"}
 JSON = {"Content-Type": "application/json"}
 CODES = {"circular_dependency": "circular_dependency", "unknown_dependency": "unknown_dependency"}
-KNOWN = "name: known\nsteps: [{id: a, type: wait, seconds: 1}]\n"
+KNOWN = "name: known\nvariables: {region: eu, number: 1, token: null}\nsteps: [{id: a, type: wait, seconds: 1}]\n"
 WITH_KEY = {"Idempotency-Key": "sent-before-it-was-mended"}
 
 
