@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
@@ -56,6 +56,31 @@ def critical_path(edges: Mapping[K, Sequence[K]], weights: Mapping[K, float]) ->
     while path[-1] in before:
         path.append(before[path[-1]])
     return path[::-1], reached[path[0]]
+
+
+class Reach(Generic[K]):
+    """What comes after what, at any distance. Raises :class:`Cycle` when it is made."""
+
+    def __init__(self, edges: Mapping[K, Sequence[K]], most: int) -> None:
+        """``most``: so many nodes are looked at for all questions together."""
+        self._edges = edges
+        self._place = {node: place for place, node in enumerate(order(edges))}
+        self._left = most
+
+    def follows(self, node: K, other: K) -> bool:
+        """Whether ``node`` is ``other``, or depends on it; False as well when too much would have to be looked at."""
+        # Nothing that stands before the other in the order can depend on it.
+        first = self._place[other]
+        seen, waiting = {node}, [node]
+        while waiting and self._left > 0:
+            here = waiting.pop()
+            if here == other:
+                return True
+            self._left -= 1
+            further = {item for item in self._edges.get(here, ()) if self._place[item] >= first} - seen
+            seen |= further
+            waiting += further
+        return False
 
 
 class Cycle(Exception):

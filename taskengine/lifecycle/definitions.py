@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from taskengine.domain.workflow import TaskGroup, WorkflowSpec, walk
 from taskengine.lifecycle.checks import groups as of_groups
 from taskengine.lifecycle.checks import names, order, shape, steps
 from taskengine.lifecycle.checks.document import Fault, Path, dotted, views
+from taskengine.lifecycle.checks.later import Later
 from taskengine.lifecycle.checks.steps import KnownWorkflow
 from taskengine.lifecycle.engine import Engine
 
@@ -78,8 +80,10 @@ def _faults(engine: Engine, data: dict[str, Any], known_workflow: KnownWorkflow 
     yield from order.faults(all_steps)
     scope = steps.scope_of(data, all_steps)
     yield from names.of_context(scope.context, ("context",), scope.tasks)
+    later = Later(all_steps)
     for step in all_steps:
-        yield from steps.faults(engine, step, scope, data.get("name"), known_workflow)
+        own = replace(scope, later=partial(later.why, step))
+        yield from steps.faults(engine, step, own, data.get("name"), known_workflow)
 
 
 def check_context(spec: WorkflowSpec, context: Mapping[str, Any]) -> list[DefinitionFault]:

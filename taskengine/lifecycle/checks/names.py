@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,11 +28,21 @@ UNKNOWN: Any = object()
 """A value that only the run will tell."""
 
 
+_UNREAD = re.compile(r"\{\{(?:(?!\}\}).)*\b(?:if|or|and)\b", re.DOTALL)
+"""A template which may leave names unread."""
+_MAY_BE_MISSING = ("exists", "not_exists")
+
+
+def _never(name: str) -> str | None:  # noqa: ARG001 - a Scope asks it so
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The names at a place: each root with its members, ANY for all.
 
-    ``is_open`` says that there may be further roots, which only the run will tell. ``tasks``, ``context`` and
+    ``is_open`` says that there may be further roots, which only the run will tell; ``later`` why a step cannot have
+    ended here (see :meth:`checks.later.Later.why`). ``tasks``, ``context`` and
     ``variables`` are what the run begins with; the context grows, so that it is never asked whether a field is missing.
     """
 
@@ -40,6 +51,11 @@ class Scope:
     variables: Mapping[str, Any]
     roots: Mapping[str, frozenset[str] | None]
     is_open: bool = False
+    later: Callable[[str], str | None] = _never
+
+    def lenient(self) -> Scope:
+        """This scope, for what may go unread or may be missing."""
+        return replace(self, later=_never)
 
     def with_roots(self, roots: Mapping[str, frozenset[str] | None], *, is_open: bool = False) -> Scope:
         """This scope and more."""
@@ -74,9 +90,10 @@ def of_templates(value: Any, path: Path, scope: Scope) -> Iterator[Fault]:
         used = sorted(templates.roots_and_paths(text))
         # Of ``tasks.my-step.result`` the template makes two names; told once is enough.
         rest = {part for name in used for part in (_dashed(name, scope) or "").split("-")[1:]}
+        read = scope.lenient() if _UNREAD.search(text) else scope
         for name in used:
             if name[0] not in rest:
-                yield from _of_name(name, here, scope)
+                yield from _of_name(name, here, read)
 
 
 def of_condition(condition: Any, path: Path, scope: Scope) -> Iterator[Fault]:
@@ -86,11 +103,12 @@ def of_condition(condition: Any, path: Path, scope: Scope) -> Iterator[Fault]:
     for form in ("all", "any"):
         parts = condition.get(form)
         for place, part in enumerate(parts if isinstance(parts, list) else ()):
-            yield from of_condition(part, (*path, form, place), scope)
-    yield from of_condition(condition.get("not"), (*path, "not"), scope)
+            yield from of_condition(part, (*path, form, place), scope.lenient())
+    yield from of_condition(condition.get("not"), (*path, "not"), scope.lenient())
     yield from of_templates(condition.get("value"), (*path, "value"), scope)
     if isinstance(name := condition.get("field"), str):
-        yield from of_path(name, (*path, "field"), scope)
+        asked = scope.lenient() if condition.get("operator") in _MAY_BE_MISSING else scope
+        yield from of_path(name, (*path, "field"), asked)
 
 
 def of_path(text: str, path: Path, scope: Scope) -> Iterator[Fault]:
@@ -113,6 +131,8 @@ def _of_name(name: tuple[str, ...], path: Path, scope: Scope) -> Iterator[Fault]
         text = f"tasks.{name[1]} has result, status, error, started_at and completed_at, not {quoted(name[2])}"
         close = f"did you mean tasks.{name[1]}.result.{name[2]}?"
         yield Fault(path, "undefined_name", f"{text}; {close}")
+    elif root == "tasks" and len(name) > 1 and name[1] not in _METHODS and (why := scope.later(name[1])) is not None:
+        yield Fault(path, "later_step", f"there is no tasks.{name[1]} yet: {why}; name a step that ends before")
 
 
 def _dashed(name: tuple[str, ...], scope: Scope) -> str | None:

@@ -18,26 +18,46 @@ def faults(steps: Sequence[StepView]) -> Iterator[Fault]:
         if (other := first.setdefault(step.id, step)) is not step:
             text = f"the id {quoted(step.id)} is used twice; {dotted(other.path)} has it already"
             yield Fault((*step.path, "id"), "duplicate_id", text)
-    lists: dict[Path, list[StepView]] = {}
-    for step in steps:
-        lists.setdefault(step.siblings, []).append(step)
-    for siblings in lists.values():
+    for siblings in lists(steps):
         yield from _faults_of_list(siblings, first)
 
 
-def _faults_of_list(siblings: Sequence[StepView], everywhere: dict[str, StepView]) -> Iterator[Fault]:
-    places = {step.id: place for place, step in reversed(list(enumerate(siblings))) if step.id is not None}
-    edges: dict[int, list[int]] = {}
+def lists(steps: Sequence[StepView]) -> Iterator[list[StepView]]:
+    """The steps of each list, in their order."""
+    found: dict[Path, list[StepView]] = {}
+    for step in steps:
+        found.setdefault(step.siblings, []).append(step)
+    yield from found.values()
+
+
+def edges(siblings: Sequence[StepView]) -> dict[int, list[int]]:
+    """What each step of a list waits for, by their places; names that are none of the list are left out."""
+    places = _places(siblings)
+    found: dict[int, list[int]] = {}
     for place, step in enumerate(siblings):
-        spelling, names = field(step.raw, "depends_on")
+        names = field(step.raw, "depends_on")[1]
         if names is None:
-            edges[place] = [place - 1] if step.ordered and place else []
+            found[place] = [place - 1] if step.ordered and place else []
         else:
-            named = names if isinstance(names, list) else []
-            edges[place] = [places[name] for name in named if isinstance(name, str) and name in places]
-            yield from _faults_of_names(step, (*step.path, spelling), named, places, everywhere)
+            found[place] = [places[name] for name in _named(names) if isinstance(name, str) and name in places]
+    return found
+
+
+def _places(siblings: Sequence[StepView]) -> dict[str, int]:
+    return {step.id: place for place, step in reversed(list(enumerate(siblings))) if step.id is not None}
+
+
+def _named(names: object) -> Sequence[object]:
+    return names if isinstance(names, list) else ()
+
+
+def _faults_of_list(siblings: Sequence[StepView], everywhere: dict[str, StepView]) -> Iterator[Fault]:
+    places = _places(siblings)
+    for step in siblings:
+        spelling, names = field(step.raw, "depends_on")
+        yield from _faults_of_names(step, (*step.path, spelling), _named(names), places, everywhere)
     # What waits for itself alone is told already.
-    yield from _cycle(siblings, {place: [up for up in ups if up != place] for place, ups in edges.items()})
+    yield from _cycle(siblings, {place: [up for up in ups if up != place] for place, ups in edges(siblings).items()})
 
 
 def _faults_of_names(

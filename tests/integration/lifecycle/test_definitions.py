@@ -188,6 +188,96 @@ def test_the_variables_of_a_workflow_that_nobody_looks_up_are_not_judged(engine:
     assert check(engine, caller, {"name": "w", "steps": [step]})[1] == []
 
 
+NOT_LATER = {
+    "a step that goes at once": """
+steps:
+  - id: p
+    type: parallel
+    steps:
+      - {id: a, type: task, task: {type: echo, config: {message: "{{ tasks.b.result }}"}}}
+      - {id: b, type: wait, seconds: 1}
+""",
+    "a step that waits for nothing": """
+steps:
+  - {id: a, type: task, task: {type: echo, config: {message: "{{ tasks.c.result }}"}}}
+  - {id: b, type: wait, seconds: 1}
+  - {id: c, type: wait, seconds: 1, depends_on: []}
+""",
+    "the round before": """
+steps:
+  - id: l
+    type: loop
+    condition: {field: tasks.b.status, operator: equals, value: completed}
+    steps:
+      - id: c
+        type: conditional
+        condition: {field: tasks.b.result, operator: equals, value: 1}
+        then:
+          - {id: a, type: task, task: {type: echo, config: {message: "{{ tasks.c.result }} {{ tasks.b.result }}"}}}
+      - {id: b, type: wait, seconds: 1}
+""",
+    "a branch that excludes it": """
+steps:
+  - id: c
+    type: conditional
+    condition: {field: context.x, operator: exists}
+    then: [{id: a, type: task, task: {type: echo, config: {message: "{{ tasks.b.result }}"}}}]
+    else: [{id: b, type: wait, seconds: 1}]
+""",
+    "what a template may leave unread": """
+steps:
+  - id: a
+    type: task
+    task:
+      type: echo
+      config:
+        message:
+          - "{{ tasks.b.result if context.again else 1 }}"
+          - "{{ context.again and tasks.b.result }}"
+          - "{{ tasks.b.result | default(1) }}"
+          - "{{ tasks.b is defined }}"
+          - "{{ tasks.get('b') }}"
+  - {id: b, type: wait, seconds: 1}
+  - {id: get, type: wait, seconds: 1}
+""",
+    "what a condition may leave unread, or asks for": """
+steps:
+  - id: a
+    type: wait
+    condition:
+      any:
+        - {field: context.x, operator: exists}
+        - {field: tasks.b.status, operator: equals, value: completed}
+        - not: {field: tasks.b.status, operator: equals, value: failed}
+  - {id: c, type: wait, condition: {field: tasks.b, operator: not_exists}}
+  - {id: b, type: wait, seconds: 1}
+""",
+    "what came before": """
+steps:
+  - {id: b, type: sequential, steps: [{id: c, type: wait, seconds: 1}]}
+  - {id: a, type: task, run_on: always, task: {type: echo, config: {message: "{{ tasks.c.status }} {{ tasks.b }}"}}}
+""",
+}
+
+
+@pytest.mark.parametrize("title", NOT_LATER)
+def test_a_step_may_name_what_may_have_ended_before_it_looks(engine: Engine, caller: Caller, title: str) -> None:
+    assert checked(engine, caller, f"name: w{NOT_LATER[title]}")[1] == []
+
+
+def test_what_is_later_is_not_told_of_steps_that_are_at_fault_themselves(engine: Engine, caller: Caller) -> None:
+    reads = {"type": "task", "task": {"type": "echo", "config": {"message": "{{ tasks.b.result }}"}}}
+    wait = {"id": "b", "type": "wait", "seconds": 1}
+    for steps, code in (
+        ([{"id": "a", **reads}, wait, wait], "duplicate_id"),
+        ([{"id": "a", "depends_on": ["b"], **reads}, wait], "circular_dependency"),
+    ):
+        _, faults = check(engine, caller, {"name": "w", "steps": steps}, None, known)
+        assert [fault.code for fault in faults] == [code]
+    _, faults = check(engine, caller, {"name": "w", "steps": [reads, wait]}, None, known)
+    assert [(fault.code, "steps[0]" in fault.message) for fault in faults] == [("missing", False), ("later_step", True)]
+
+
 def _paths(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     for name, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
         yield (*path, name)

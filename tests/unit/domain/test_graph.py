@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskengine.domain.graph import Cycle, critical_path, layers, order
+from taskengine.domain.graph import Cycle, Reach, critical_path, layers, order
 
 LONG = 100_000
 DIAMOND = {"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}
@@ -109,3 +109,17 @@ def test_a_cycle_is_named_in_full_in_the_direction_of_waiting(find: object) -> N
     found = caught.value.nodes
     assert found[0] == found[-1]
     assert "".join(found[:-1]) in ("abc", "bca", "cab")
+
+
+@given(graphs())
+def test_what_follows_what_is_what_can_be_reached(edges: dict[str, list[str]]) -> None:
+    reach = Reach(edges, 10**6)
+    for node in nodes(edges):
+        assert {other for other in nodes(edges) if reach.follows(node, other)} == {way[0] for way in ways(edges, node)}
+
+
+def test_what_follows_what_is_not_looked_for_without_end() -> None:
+    chain = {number: [number - 1] if number else [] for number in range(LONG)}
+    reach = Reach(chain, LONG)
+    assert reach.follows(LONG - 1, 1)
+    assert not reach.follows(LONG - 1, 1)
