@@ -40,22 +40,25 @@ def layers(edges: Mapping[K, Sequence[K]]) -> list[list[K]]:
 def critical_path(edges: Mapping[K, Sequence[K]], weights: Mapping[K, float]) -> tuple[list[K], float]:
     """The heaviest way through the graph, first node first, and its weight: no schedule takes less time.
 
-    ``weights`` has one for each node, none negative. Of equally heavy ways it is one, always the same for the same
-    ``edges``. Raises :class:`Cycle`, and KeyError for a node without a weight.
+    ``weights`` has one for each node, none negative. Of equally heavy ways it is one with the most nodes, so that those
+    without a weight are not left out; always the same for the same ``edges``. Raises :class:`Cycle`, and KeyError for a
+    node without a weight.
     """
-    reached: dict[K, float] = {}
+    reached: dict[K, tuple[float, int]] = {}
     before: dict[K, K] = {}
     for node in order(edges):
-        reached[node] = weights[node]
+        weight, number = weights[node], 1
         if upstreams := edges.get(node, ()):
             before[node] = max(upstreams, key=reached.__getitem__)
-            reached[node] += reached[before[node]]
+            weight += reached[before[node]][0]
+            number += reached[before[node]][1]
+        reached[node] = (weight, number)
     if not reached:
         return [], 0.0
     path = [max(reached, key=reached.__getitem__)]
     while path[-1] in before:
         path.append(before[path[-1]])
-    return path[::-1], reached[path[0]]
+    return path[::-1], reached[path[0]][0]
 
 
 class Reach(Generic[K]):

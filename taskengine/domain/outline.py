@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from taskengine.domain import graph, nodes
 from taskengine.domain.nodes import Node
@@ -59,6 +60,23 @@ def edges(flat: Sequence[Node]) -> dict[Point, list[Point]]:
     for place, node in enumerate(flat):
         if node.parent is not None:
             found[ends[node.parent]].append(ends[place])
+    return found
+
+
+def rounds(flat: Sequence[Node], length: Callable[[Any], int | None]) -> list[int]:
+    """How many times, one after the other, each node of :func:`flattened` goes with the loops that it is in.
+
+    ``length`` tells how long the list of a ``for_each`` is, where that is known; a loop counts as one round otherwise.
+    """
+    inside: list[int] = []
+    found: list[int] = []
+    for node in flat:
+        outer = 1 if node.parent is None else inside[node.parent]
+        items = length(node.step.get("for_each")) if node.kind is Kind.loop else None
+        # Some rounds go at once.
+        own = 1 if items is None else -(-items // node.step["max_parallel"])
+        found.append(outer)
+        inside.append(outer * own)
     return found
 
 

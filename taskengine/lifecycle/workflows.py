@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from taskengine.domain import credentials, graph, outline
+from taskengine.domain import conditions, credentials, graph, outline, templates
 from taskengine.domain.documents import Document, DocumentFault, parse
 from taskengine.domain.errors import FieldError, Invalid
 from taskengine.domain.nodes import Node
@@ -114,22 +115,25 @@ def plan(engine: Engine, caller: Caller, text: str) -> dict[str, Any]:
     """In which order a run's steps would go: order, layers that run at once, critical path, expected seconds.
 
     ``text`` is a definition, or what starts a run. The expectation is from past attempts of the same types; null where
-    one of the critical path's types never ran. A loop counts as one round, and a branch as if both were taken.
+    one of the critical path's types never ran. A loop counts as one round, unless the length of its list is known, a
+    branch as if both were taken, and a wait for a moment, a person, a signal or a condition, or a sub-run, as no time.
     """
     document = _parsed(text)
     spec = _run_spec(document)
     with engine.db.autocommit() as conn:
         try:
-            flat = outline.flattened(start_run.prepare(engine, conn, caller, spec).nodes)
+            prepared = start_run.prepare(engine, conn, caller, spec)
         except Invalid as error:
             error.errors = tuple(_placed(item, document) for item in error.errors)
             raise
+        flat = outline.flattened(prepared.nodes)
         typical = _typical(conn, caller, flat)
     edges = outline.edges(flat)
     layers = outline.layers(flat, edges)
-    seconds = {point: _seconds(point, typical) for point in edges}
+    rounds = outline.rounds(flat, partial(_length, prepared.row))
+    seconds = {point: _seconds(point, typical, rounds[point.place]) for point in edges}
     # Without any experience of a type, the way with the most of its tasks is the longest.
-    weights = {point: 1.0 if found is None else found for point, found in seconds.items()}
+    weights = {point: rounds[point.place] if found is None else found for point, found in seconds.items()}
     critical, length = graph.critical_path(edges, weights)
     return {
         "steps": sum(len(layer) for layer in layers),
@@ -140,11 +144,25 @@ def plan(engine: Engine, caller: Caller, text: str) -> dict[str, Any]:
     }
 
 
-def _seconds(point: Point, typical: Mapping[str, float]) -> float | None:
-    """How long a step itself takes; None for a type that never ran."""
+def _length(row: Mapping[str, Any], source: Any) -> int | None:
+    """How long the list of a ``for_each`` is; None if only the run will tell."""
+    given = {name: row[name] for name in ("variables", "context")}
+    if isinstance(source, str):
+        try:
+            source = templates.render(source, given) if "{{" in source else conditions.lookup(given, source)
+        except templates.TemplateFault:
+            return None
+    return len(source) if isinstance(source, list) else None
+
+
+def _seconds(point: Point, typical: Mapping[str, float], rounds: int) -> float | None:
+    """How long a step itself takes in all its rounds; None for a type that never ran."""
+    if not rounds:
+        return 0.0
     if point.node.spec is not None:
-        return typical.get(point.node.spec.type)
-    return float(point.node.step.get("seconds", 0)) if point.is_work else 0.0
+        once = typical.get(point.node.spec.type)
+        return None if once is None else once * rounds
+    return float(point.node.step.get("seconds", 0)) * rounds if point.is_work else 0.0
 
 
 def _placed(item: FieldError, document: Document) -> FieldError:

@@ -194,6 +194,38 @@ def test_a_registered_workflow_and_task_groups_can_be_planned_too(api: Api) -> N
     assert (refused.status_code, refused.get_json()["code"]) == (422, "unknown_workflow")
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ([1, 2, 3], 20),
+        ([], 10),
+        ("variables.users", 25),
+        ("users", 25),
+        ("{{ variables.users[1:] }}", 25),
+        ("context.none", 15),
+        ("{{ tasks.first.result }}", 15),
+        ("context.text", 15),
+    ],
+)
+def test_a_plan_counts_a_loop_as_often_as_it_is_known_to_go_round(api: Api, source: Any, expected: float) -> None:
+    rest = {"type": "wait", "seconds": 10}
+    loop = {
+        "id": "l",
+        "type": "loop",
+        "for_each": source,
+        "max_parallel": 2,
+        "steps": [{"id": "a", "type": "wait", "seconds": 5}, {"id": "asked", "type": "wait", "signal": "go"}],
+    }
+    body = {
+        "definition": {"name": "w", "variables": {"users": []}, "steps": [{"id": "first", **rest}, loop]},
+        "variables": {"users": [1, 2, 3, 4, 5, 6]},
+        "context": {"text": "abc"},
+    }
+    plan = api("POST", "/v1/workflows/plan", json=body).get_json()
+    assert plan["expected_seconds"] == expected
+    assert plan["critical_path"] == ["first", "l.a", "l.asked"]
+
+
 def test_editors_get_the_schema_without_a_key(api: Api, nobody: Api) -> None:
     response = nobody("GET", "/v1/workflows/schema")
 

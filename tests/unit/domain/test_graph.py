@@ -66,6 +66,7 @@ def test_no_way_is_heavier_than_the_critical_path(edges: dict[str, list[str]], w
     everything = [way for node in nodes(edges) for way in ways(edges, node)]
     heaviest = max((sum(weights[node] for node in way) for way in everything), default=0)
     assert weight == heaviest == sum(weights[node] for node in path)
+    assert len(path) == max((len(way) for way in everything if sum(weights[node] for node in way) == weight), default=0)
     assert all(before in edges[node] for before, node in pairwise(path))
     assert not path or not edges.get(path[0])
 

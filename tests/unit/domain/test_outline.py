@@ -63,3 +63,38 @@ def test_the_critical_path_goes_through_what_holds_it() -> None:
     path, length = graph.critical_path(edges, weights)
     assert [point.node.path for point in path if point.is_work] == ["a", "p.c"]
     assert length == 6
+
+
+def critical(*steps: dict[str, Any], **seconds: float) -> list[str]:
+    spec = WorkflowSpec.model_validate({"name": "x", "steps": list(steps)})
+    edges = outline.edges(outline.flattened(nodes.of_steps(spec.steps, "fail")))
+    path, _ = graph.critical_path(edges, {point: seconds.get(point.node.key, 0.0) for point in edges})
+    return [point.node.path for point in path if point.is_work]
+
+
+def test_what_takes_no_time_but_lies_between_is_on_the_critical_path() -> None:
+    signal = {"type": "wait", "signal": "go"}
+    inside = {"id": "c", "type": "sequential", "steps": [task("x"), {"id": "w", **signal}]}
+    assert critical(inside, task("z"), x=1.0, z=1.0) == ["c.x", "c.w", "z"]
+    named = task("z", depends_on=["x", "w"])
+    assert critical(task("x"), {"id": "w", **signal}, named, x=1.0, z=1.0) == ["x", "w", "z"]
+    assert critical(task("x"), {"id": "w", **signal}, x=1.0) == ["x", "w"]
+
+
+def test_what_takes_no_time_beside_something_that_does_is_not() -> None:
+    aside = {"id": "p", "type": "parallel", "steps": [task("x"), {"id": "w", "type": "wait", "signal": "go"}]}
+    assert critical(aside, task("z"), x=1.0) == ["p.x", "z"]
+
+
+def test_each_step_goes_as_often_as_the_loops_around_it() -> None:
+    inner = {"id": "i", "type": "loop", "for_each": [1, 2, 3, 4, 5], "max_parallel": 2, "steps": [task("b")]}
+    outer = {"id": "o", "type": "loop", "for_each": "context.x", "steps": [task("a"), inner]}
+    other = {"id": "n", "type": "loop", "condition": {"field": "x", "operator": "exists"}, "steps": [task("c")]}
+    spec = WorkflowSpec.model_validate({"name": "x", "steps": [outer, other]})
+    flat = outline.flattened(nodes.of_steps(spec.steps, "fail"))
+
+    def length(source: Any) -> int | None:
+        return len(source) if isinstance(source, list) else {"context.x": 4}.get(source)
+
+    found = {node.path: number for node, number in zip(flat, outline.rounds(flat, length), strict=True)}
+    assert found == {"o": 1, "o.a": 4, "o.i": 4, "o.i.b": 12, "n": 1, "n.c": 1}
