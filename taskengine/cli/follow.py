@@ -119,7 +119,8 @@ class Board(LiveBoard):
         counts = Counter(sight.task["status"] for sight in self._sights.values())
         waiting = self._total - len(self._sights)
         parts = [f"{count} {status}" for status, count in sorted(counts.items())]
-        return f"{self._total} tasks: " + ", ".join(parts + ([f"{waiting} not looked at yet"] if waiting else []))
+        told = parts + ([f"{waiting} not looked at yet"] if waiting else [])
+        return f"{output.counted(self._total, 'task')}: {', '.join(told)}"
 
     def _picture(self) -> Text:
         from rich.text import Text  # noqa: PLC0415 - on a terminal only

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from taskengine.cli import output, tree
+from taskengine.cli import given, output, tree
 from taskengine.cli.board import LiveBoard
 from taskengine.cli.exits import Exit
 from taskengine.cli.failures import Failure
@@ -87,10 +87,8 @@ def verdict(run: Run) -> Exit:
 
 def finish(run: Run) -> None:
     """Print how a run ended, and what to do if it did not complete."""
-    shown = {**run, "progress": tree.progress(run), "error": output.reason(run["error"]) or None}
-    # The partial results hold the results too.
-    given = "partial_results" if run["partial_results"] else "results"
-    output.fields(shown, ("name", "status", "progress", given, "error"))
+    told = {"progress": tree.progress(run), "results": given.results(run), "error": output.reason(run["error"]) or None}
+    output.fields({**run, **told}, ("name", "status", "progress", "results", "error"))
     if run["status"] == "failed":
         output.note(
             f"Find out why: taskengine runs tasks {run['id']} --status failed · "

@@ -56,7 +56,7 @@ def prune(
     if options.json:
         output.emit({"pruned": count})
     else:
-        output.text(f"{count} tasks deleted")
+        output.text(f"{output.counted(count, 'task')} deleted")
 
 
 def settings(options: Options) -> None:

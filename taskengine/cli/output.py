@@ -140,6 +140,11 @@ def text(line: str) -> None:
     sys.stdout.write(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", line) + "\n")
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 task``, ``2 tasks``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def reason(error: Mapping[str, Any] | None) -> str:
     """An error record in a few words, nothing when there is none."""
     return f"{error['code']}: {error['message']}" if error else ""

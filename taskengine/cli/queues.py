@@ -106,6 +106,6 @@ def redrive(
     if options.json:
         output.emit({"redriven": count})
     else:
-        output.text(f"{count} tasks queued again")
+        output.text(f"{output.counted(count, 'task')} queued again")
         if count == limit:
             output.note("There may be more: run it again for the rest.")

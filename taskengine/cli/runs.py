@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from taskengine.cli import follow_run, output, tree
+from taskengine.cli import follow_run, given, output, tree
 from taskengine.cli.options import Options, command, group
 from taskengine.cli.submit import Timeout
 from taskengine.cli.tasks import Kinds, LocalTime, Parent, Reason
@@ -21,7 +21,7 @@ _ROW = ("id", "name", "workflow", "version", "status", "progress", "created_at",
 _SHOWN = (
     *("id", "name", "workflow", "version", "status", "progress", "timeout_seconds", "parent_task_id"),
     *("created_by", "created_at", "started_at", "completed_at", "cancel_reason"),
-    *("variables", "context", "results", "partial_results", "error"),
+    *("variables", "context", "results", "error"),
 )
 _TASK = ("id", "key", "name", "type", "kind", "status", "attempt", "last_error")
 _SPAN = ("path", "kind", "status", "started_at", "ended_at", "attempts", "worker")
@@ -96,12 +96,15 @@ def list_(
 
 
 def show(options: Options, run_id: RunId) -> None:
-    """Show a run with its context and results."""
-    run = options.client().runs.get(run_id)
+    """Show a run with its context and results (with --json: all that the API tells of it)."""
+    client = options.client()
+    run = client.runs.get(run_id)
     if options.json:
         output.emit(run)
         return
-    output.fields({**run, "progress": tree.progress(run)}, _SHOWN)
+    keys = {node["key"] for node in client.runs.graph(run_id)["nodes"]} if run["context"] else ()
+    told = {"context": given.fields(run, keys), "results": given.results(run), "progress": tree.progress(run)}
+    output.fields({**run, **told}, _SHOWN)
     if run["groups"]:
         output.table(run["groups"], ("id", "name", "status"), empty="")
 

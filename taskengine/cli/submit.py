@@ -140,7 +140,7 @@ def _after_batch(options: Options, client: Client, ids: list[str], wait: bool, t
         output.emit({"ids": ids})
     else:
         sys.stdout.writelines(f"{task_id}\n" for task_id in ids)
-        output.note(f"{len(ids)} tasks submitted")
+        output.note(f"{output.counted(len(ids), 'task')} submitted")
 
 
 def _finish(options: Options, tasks: list[Task], *, single: bool) -> None:

@@ -116,4 +116,4 @@ def progress(run: RunSummary) -> str:
     """How many of the run's tasks are in each status."""
     counts = run["progress"]
     parts = [f"{count} {status}" for status, count in counts.items() if status != "total" and count]
-    return ", ".join([f"{counts.get('total', 0)} tasks", *parts])
+    return ", ".join([output.counted(counts.get("total", 0), "task"), *parts])

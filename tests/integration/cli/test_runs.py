@@ -166,6 +166,21 @@ def test_a_run_is_shown_with_its_context_and_results(run: Run, api: ScriptedApi)
     assert json.loads(run("runs", "show", RUN_ID, "--json").stdout)["context"] == {"customer": 42}
 
 
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_each_result_of_a_shown_run_is_printed_once(run: Run, api: ScriptedApi, status: str) -> None:
+    unit = {"message": "kept"}
+    answer = ended(status) | {
+        "context": {"customer": 42, "tests": {"unit": unit}, "unit": unit},
+        "results": {"tests": {"unit": unit}},
+        "partial_results": None if status == "completed" else {"tests": {"unit": unit}, "tests.unit": unit},
+    }
+    api.on("GET", f"/v1/runs/{RUN_ID}", Answer(200, answer))
+    shown = run("runs", "show", RUN_ID).stdout
+    assert shown.count("kept") == 1
+    assert '"customer": 42' in shown
+    assert json.loads(run("runs", "show", RUN_ID, "--json").stdout) == answer
+
+
 def test_a_watch_in_json_is_a_line_for_each_change(run: Run, api: ScriptedApi) -> None:
     still = ended("running") | {"progress": {"total": 2, "running": 2}}
     api.on("GET", f"/v1/runs/{RUN_ID}", Answer(200, still), Answer(200, still), Answer(200, ended("completed")))

@@ -77,3 +77,9 @@ def test_a_crowded_tree_keeps_what_moves_and_what_holds_it() -> None:
 
 def test_names_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in drawn(grown(node("a\x1b[2J")))
+
+
+@pytest.mark.parametrize(("total", "said"), [(0, "0 tasks"), (1, "1 task, 1 running"), (2, "2 tasks, 2 running")])
+def test_one_task_is_not_told_as_many(total: int, said: str) -> None:
+    run: Any = {"progress": {"total": total, "completed": 0, "running": total}}
+    assert tree.progress(run) == said
