@@ -30,7 +30,7 @@ def cancel(engine: Engine, caller: Caller, task_id: UUID, reason: str | None) ->
         data = {"reason": reason, "by": caller.name}
         if row.kind != Kind.task:
             inside = steps.below(conn, [task_id])
-            advance(engine, conn, [], stop_rows(conn, [row, *inside], reason or "cancelled", caller.name))
+            advance(engine, conn, [], stop_rows(conn, [row, *inside], reason, caller.name))
         elif status is TaskStatus.running:
             if row.cancel_requested_at is None:
                 tasks.request_cancel(conn, task_id, reason)

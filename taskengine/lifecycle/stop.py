@@ -12,7 +12,7 @@ from taskengine.lifecycle.came import Came
 from taskengine.store import outbox, runs, steps, tasks, transitions
 
 
-def stop_rows(conn: Connection, rows: Sequence[Any], reason: str, by: str) -> Came:
+def stop_rows(conn: Connection, rows: Sequence[Any], reason: str | None, by: str) -> Came:
     """Cancel rows (id, kind, status, scope_id), and the runs that wait below them.
 
     Running tasks end within seconds, by their own attempt, and the steps around them after them; the rest ends now.
@@ -30,7 +30,7 @@ def stop_rows(conn: Connection, rows: Sequence[Any], reason: str, by: str) -> Ca
     return came
 
 
-def _stop(conn: Connection, rows: Sequence[Any], reason: str, by: str) -> Came:
+def _stop(conn: Connection, rows: Sequence[Any], reason: str | None, by: str) -> Came:
     waiting = [row.id for row in rows if row.kind == "task" and row.status != "running"]
     at_work = {row.id for row in rows if row.kind == "task" and row.status == "running"}
     controls = [row for row in rows if row.kind != "task"]
@@ -73,7 +73,7 @@ def _around(rows: Sequence[Any], inner: set[UUID]) -> set[UUID]:
     return found
 
 
-def stop_run(conn: Connection, run_id: UUID, reason: str, by: str, error: dict[str, Any] | None = None) -> Came:
+def stop_run(conn: Connection, run_id: UUID, reason: str | None, by: str, error: dict[str, Any] | None = None) -> Came:
     """Have a run stop: everything in it, and itself once that has ended.
 
     It ends ``cancelled``, or with an ``error`` ``failed``.

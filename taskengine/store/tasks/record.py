@@ -77,7 +77,7 @@ _REQUEST_CANCELS = text(
 )
 
 
-def request_cancels(conn: Connection, ids: Sequence[UUID], reason: str) -> None:
+def request_cancels(conn: Connection, ids: Sequence[UUID], reason: str | None) -> None:
     """Ask several running tasks to stop."""
     conn.execute(_REQUEST_CANCELS, {"ids": list(ids), "reason": reason})
 

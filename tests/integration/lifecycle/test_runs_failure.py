@@ -353,6 +353,16 @@ def test_a_cancelled_step_takes_along_all_that_is_in_it(bench: Bench) -> None:
     assert shown(bench, run_id)["status"] == "failed"
 
 
+def test_a_step_that_is_cancelled_without_a_reason_has_none(bench: Bench) -> None:
+    run_id = start(bench, [{"id": "s", "type": "sequential", "steps": [task("x"), task("y")]}])
+    [claimed] = take(bench, task_id(bench, run_id, "s.x"))
+    cancel.cancel(bench.engine, bench.caller, task_id(bench, run_id, "s"), None)
+    cancelled(bench, claimed)
+    drain(bench)
+    found = {path: (row.status, row.cancel_reason) for path, row in rows(bench, run_id).items()}
+    assert found == dict.fromkeys(("s", "s.x", "s.y"), ("cancelled", None))
+
+
 def test_a_task_in_a_run_is_retried_before_it_counts_as_failed(bench: Bench) -> None:
     again = {"type": "echo", "config": {"message": 1, "fail_times": 1}, "retry": {"delay_seconds": 100}}
     run_id = start(bench, [{"id": "a", "type": "task", "task": again}, task("b")])
