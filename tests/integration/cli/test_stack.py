@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from taskengine.cli import reference
 from taskengine.cli.exits import Exit
 from taskengine.client import Client, Conflict, Invalid, NotFound, TaskSpec, Unauthenticated, WaitTimeout
 from tests.integration.cli.shell import shell
+from tests.servers import open_folder
 
 START_SECONDS = 90
 WORKFLOW = """\
@@ -53,9 +53,7 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     with ExitStack() as cleanup:
-        place = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="taskengine-cli-")))
-        # As root, Postgres runs as another user, who must get through here.
-        place.chmod(0o755)
+        place = cleanup.enter_context(open_folder("taskengine-cli-"))
         (place / "config.json").write_text('{"message": "hello"}')
         specs = [
             {"type": "echo", "name": "first", "key": "first"},

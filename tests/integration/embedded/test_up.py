@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +20,7 @@ from taskengine.embedded import stack
 from taskengine.embedded.errors import StartError
 from taskengine.embedded.home import Home
 from tests.integration.embedded.running import Program, gone, program, wait_until
+from tests.servers import open_folder
 
 PROGRAM = "taskengine.cli.up"
 READY_SECONDS = 90.0
@@ -29,10 +28,8 @@ READY_SECONDS = 90.0
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="taskengine test "))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
+    with open_folder("taskengine test ") as path:
+        yield path
 
 
 def free_ports() -> tuple[int, int]:
