@@ -32,12 +32,12 @@ API_KEY = "te_key-of-the-default-organization"
 _TAIL_LINES = 40
 
 
-def eventually(look: Callable[[], T], seconds: float, what: str) -> T:
+def eventually(look: Callable[[], T], seconds: float, what: str, *, pause: float = 0.02) -> T:
     """The one poll loop: what ``look`` returns once that is true; AssertionError after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
+        time.sleep(pause)
     return found
 
 
@@ -123,7 +123,8 @@ class Stack:
     def wait_ready(self, seconds: float = 60) -> None:
         """Wait until /readyz says ready."""
         try:
-            eventually(self._ready, seconds, "ready")
+            # Seldom: looking takes time from those that start.
+            eventually(self._ready, seconds, "ready", pause=0.2)
         except AssertionError as error:
             raise AssertionError(f"{error}: {self._last_state()}") from None
 
