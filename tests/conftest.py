@@ -26,6 +26,14 @@ hypothesis.settings.register_profile("patient", suppress_health_check=[hypothesi
 hypothesis.settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name, for ``--dist loadgroup``, the tests that share an installation: they stay in one process."""
+    for item in items:
+        if item.path.parent.name in {"flow", "faults"}:
+            own = item.path.stem == "test_documentation"
+            item.add_marker(pytest.mark.xdist_group(item.path.stem if own else item.path.parent.name))
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """Postgres and Redis for the whole run."""
