@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from sqlalchemy import Connection
 
+from taskengine.domain.errors import EngineError
 from taskengine.domain.ids import new_id
 from taskengine.lifecycle.engine import Engine
-from taskengine.store import transitions
+from taskengine.store import outbox, runs, transitions
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,20 @@ def hand_over(engine: Engine, conn: Connection, ids: Sequence[UUID], worker: str
     rows = transitions.hand_over(conn, ids, [new_id() for _ in ids], worker, engine.settings.lease_seconds)
     by_id = {row.id: row for row in rows}
     return [_claimed(by_id[task_id]) for task_id in ids if task_id in by_id], rows
+
+
+def hold_back(engine: Engine, ids: Set[UUID]) -> None:
+    """Take tasks out of the line whose run was paused while they were on their way into it.
+
+    The claim refuses them; left there they would come again and again, before all that is younger. An outage at this
+    moment must not cost what was claimed: then they come again.
+    """
+    try:
+        with engine.db.begin() as conn:
+            if paused := runs.paused_among(conn, sorted(ids)):
+                transitions.move(conn, "paused", outbox.hold(conn, sorted(paused)), held=True)
+    except EngineError as error:
+        log.warning("hold_delayed", reason=str(error))
 
 
 def _claimed(row: Any) -> Claimed:

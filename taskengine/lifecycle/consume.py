@@ -11,12 +11,12 @@ import structlog
 from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import dispatch, tell
 from taskengine.lifecycle.advance import Carry, Untold
-from taskengine.lifecycle.claim import Claimed, claim
+from taskengine.lifecycle.claim import Claimed, claim, hold_back
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.finish import finish
 from taskengine.lifecycle.run import Ended, run, stopped
 from taskengine.lifecycle.watch import Attempt, Watch
-from taskengine.store import executions, outbox, runs, transitions
+from taskengine.store import executions
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ def consume(engine: Engine, watch: Watch, queue: str, attempts: Sequence[tuple[U
     """
     claimed, more = claim(engine, attempts, worker)
     if len(claimed) < len(attempts):
-        _hold_back(engine, {task_id for task_id, _ in attempts} - {item.task_id for item in claimed})
+        hold_back(engine, {task_id for task_id, _ in attempts} - {item.task_id for item in claimed})
     if not claimed:
         dispatch.dispatch(engine, queue)
         return 0
@@ -86,19 +86,6 @@ class Stretch:
         rows, results = self._untold.rows, self._untold.results
         self._untold, self._told_at = Untold(), time.monotonic()
         tell.ended(self._engine, rows, results)
-
-
-def _hold_back(engine: Engine, ids: set[UUID]) -> None:
-    """Take tasks out of the line whose run was paused while they were on their way into it.
-
-    The claim refuses them; left there they would come again and again, before all that is younger.
-    """
-    try:
-        with engine.db.begin() as conn:
-            if paused := runs.paused_among(conn, sorted(ids)):
-                transitions.move(conn, "paused", outbox.hold(conn, sorted(paused)), held=True)
-    except EngineError as error:
-        log.warning("hold_delayed", reason=str(error))
 
 
 def _make_room(engine: Engine, queue: str) -> None:

@@ -82,7 +82,7 @@ def cancel(engine: Engine, caller: Caller, run_id: UUID, reason: str | None) -> 
         _check(row, "cancelled")
         if row.cancel_requested_at is None:
             runs.note(conn, run_id, "run.cancel_requested", {"reason": reason, "by": caller.name})
-        advance(engine, conn, [], stop_run(conn, run_id, reason or "cancelled", caller.name))
+        advance(engine, conn, [], stop_run(conn, run_id, reason, caller.name))
     return query_runs.run(engine, caller, run_id)
 
 

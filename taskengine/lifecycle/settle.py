@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -62,14 +63,22 @@ def _look(engine: Engine, conn: Connection, row: Any) -> Came:
             return stop_rows(conn, steps.below(conn, [row.id]), "too many others failed", "engine")
         case Order.iterate:
             return _iterate(engine, conn, row, step, state, count)
-        case Order.end:
-            result = _result(engine, conn, row, step, state)
-            return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": result}]))
-        case Order.fail:
-            error = state.get("error") or _why(conn, row.id, f"step {row.path or row.name}")
-            values = {"id": row.id, "error": error, "result": _result(engine, conn, row, step, state)}
-            return Came(ended=transitions.step(conn, "ended_failed", [values]))
+        case Order.end | Order.fail:
+            return _end(engine, conn, row, step, state, well=order is Order.end)
     return Came()
+
+
+def _end(
+    engine: Engine, conn: Connection, row: Any, step: dict[str, Any], state: dict[str, Any], *, well: bool
+) -> Came:
+    result = _result(engine, conn, row, step, state)
+    # Tasks of groups may depend on tasks outside of the run, whose failure fails nothing else here.
+    bad = steps.lost_outside(conn, row.id) if well and row.kind == Kind.group else []
+    if well and not bad:
+        return Came(ended=transitions.step(conn, "ended", [{"id": row.id, "result": result}]))
+    error = state.get("error") or _why(f"step {row.path or row.name}", bad or steps.bad(conn, row.id))
+    values = {"id": row.id, "error": error, "result": result}
+    return Came(ended=transitions.step(conn, "ended_failed", [values]))
 
 
 def _stopped(conn: Connection, row: Any) -> Came:
@@ -180,9 +189,8 @@ def _bounded(engine: Engine, row: Any, result: Any) -> Any:
     return {"too_large": True, "children": f"/v1/tasks?parent_id={row.id}"}
 
 
-def _why(conn: Connection, scope: UUID, what: str) -> dict[str, Any]:
+def _why(what: str, bad: Sequence[Any]) -> dict[str, Any]:
     """The error of a step or run in which something failed: what, and why."""
-    bad = steps.bad(conn, scope)
     listed = "; ".join(f"{row.name} {row.status}{_reason(row)}" for row in bad[:3])
     details = [{"id": str(row.id), "name": row.name, "status": row.status, "error": row.last_error} for row in bad]
     return ErrorInfo("step_failed", f"{what} failed: {listed}", {"failed": details}).as_dict()
@@ -202,7 +210,7 @@ def close_run(engine: Engine, conn: Connection, run_id: UUID) -> tuple[Any | Non
     elif run.error is not None:
         moved = transitions.move_run(conn, "failed", run_id, error=run.error)
     elif steps.tally(conn, run_id).failed:
-        moved = transitions.move_run(conn, "failed", run_id, error=_why(conn, run_id, "the run"))
+        moved = transitions.move_run(conn, "failed", run_id, error=_why("the run", steps.bad(conn, run_id)))
     else:
         moved = transitions.move_run(conn, "completed", run_id)
     [ended] = moved

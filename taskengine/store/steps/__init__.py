@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskengine.store.steps.due import awaiting, left_behind, over, unmade, watching
-from taskengine.store.steps.ended import bad, culprits, latest, results, run_results, upstream
+from taskengine.store.steps.ended import bad, culprits, latest, lost_outside, results, run_results, upstream
 from taskengine.store.steps.rows import expansion, has_ended, late, load, set_state, take_expansion, will_fail
 from taskengine.store.steps.scope import below, children, counts, inside, is_open, other_branch, scopes, sub_runs, tally
 
@@ -22,6 +22,7 @@ __all__ = [
     "latest",
     "left_behind",
     "load",
+    "lost_outside",
     "other_branch",
     "over",
     "results",

@@ -75,6 +75,22 @@ _BAD = text(
 )
 
 
+_LOST_OUTSIDE = text(
+    """
+    SELECT t.id, t.name, t.status, t.last_error FROM tasks t
+    WHERE t.parent_id = :scope AND t.scope_id = :scope AND t.status = 'skipped' AND t.on_failure = 'fail'
+        AND EXISTS (SELECT FROM task_dependencies d JOIN tasks u ON u.id = d.depends_on_id
+            WHERE d.task_id = t.id AND u.ended_bad AND u.run_id IS DISTINCT FROM t.run_id)
+    ORDER BY t.sequence_num LIMIT 5
+    """
+)
+
+
+def lost_outside(conn: Connection, scope: UUID) -> Rows:
+    """The first rows directly in a scope that were skipped since a task of no part of their run ended badly."""
+    return list(conn.execute(_LOST_OUTSIDE, {"scope": scope}))
+
+
 def upstream(conn: Connection, task_id: UUID, key: str) -> Any | None:
     """The ended task of that key which a task depends on: outside of runs, keys belong to a submission."""
     return conn.execute(_UPSTREAM, {"task_id": task_id, "key": key}).first()

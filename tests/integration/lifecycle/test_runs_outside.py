@@ -97,6 +97,31 @@ def test_a_cancelled_task_lets_a_whole_run_end(bench: Bench) -> None:
     assert shown(bench, run_id)["completed_at"] is not None
 
 
+def test_a_run_that_lost_a_task_to_a_failure_outside_of_it_has_failed(bench: Bench) -> None:
+    (before,) = bench.submit({"name": "before"} | FAILING)
+    lost = group("g", member("a", depends_on=[str(before)]), member("b"))
+    run_id = start_groups(bench, lost, group("h", member("c"), depends_on=["g"]))
+    drain(bench)
+    run = shown(bench, run_id)
+    assert (run["status"], run["error"]["code"]) == ("failed", "step_failed")
+    assert "before, which this depends on, failed" in run["error"]["message"]
+    assert statuses(bench, run_id) == {
+        "g": "failed", "g.a": "skipped", "g.b": "completed", "h": "skipped", "h.c": "skipped",
+    }  # fmt: skip
+    bench.sql("UPDATE tasks SET config = '{\"message\": 1}' WHERE id = :id", id=before)
+    control.retry(bench.engine, bench.caller, before)
+    retry(bench, run_id)
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "completed"
+
+
+def test_a_task_whose_loss_does_not_matter_fails_nothing(bench: Bench) -> None:
+    bad = in_state(bench, "failed")
+    run_id = start_groups(bench, group("g", member("a", depends_on=[str(bad)], on_failure="continue"), member("b")))
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "completed"
+
+
 def test_expansions_and_paused_runs_wait_for_stored_tasks_too(bench: Bench) -> None:
     (before,) = bench.submit({"execution_type": "manual"})
     over = {"expansion_config": {"type": "array", "array_mapping": {"item": [1, 2]}}, "depends_on": [str(before)]}
