@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,13 @@ from taskengine.cli.exits import Exit
 from tests.integration.cli.answers import ID, OTHER_ID, lay_out_everything, task
 from tests.integration.cli.shell import shell
 from tests.integration.client.scripted import Answer, ScriptedApi
+
+# Tests that were started in the background have SIGINT ignored, and their children inherit that.
+HEARS_SIGINT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 @pytest.fixture
@@ -60,7 +68,7 @@ def test_a_terminal_shows_progress_in_place(api: ScriptedApi, place: Path) -> No
 def test_ctrl_c_is_code_130_and_says_that_the_task_goes_on(api: ScriptedApi, place: Path) -> None:
     api.on("GET", f"/v1/tasks/{ID}", Answer(200, task()))
     watching = subprocess.Popen(
-        [sys.executable, "-m", "taskengine", "watch", ID],
+        [sys.executable, "-c", HEARS_SIGINT, "-m", "taskengine", "watch", ID],
         cwd=place,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -68,7 +76,7 @@ def test_ctrl_c_is_code_130_and_says_that_the_task_goes_on(api: ScriptedApi, pla
     )
     assert watching.stderr is not None
     assert "queued" in watching.stderr.readline()
-    watching.send_signal(2)
+    watching.send_signal(signal.SIGINT)
     _, said = watching.communicate(timeout=30)
     assert watching.returncode == Exit.interrupted
     assert "what was submitted goes on" in said
