@@ -211,8 +211,7 @@ class _Work:
                 self._go_on(moved)
                 self._queues |= {row.queue for row in moved if row.status == "queued"}
         if rows := turns.get(Turn.begin):
-            paused = {row.id: row.run_paused for row in rows}
-            for row in steps.load(self._conn, list(paused)):
+            for row in steps.load(self._conn, [row.id for row in rows]):
                 if row.status != TaskStatus.pending:
                     # Skipped just now, with the step that it is in.
                     continue
@@ -221,7 +220,7 @@ class _Work:
                     transitions.step(self._conn, "timer_set", [{"id": row.id, "delay_seconds": 0}])
                     self._let_go |= {row.scope_id}
                     continue
-                found = begin(self._engine, self._conn, row, paused=paused[row.id])
+                found = begin(self._engine, self._conn, row, paused=False)
                 self._planted += found.planted
                 came.add(found)
                 self._let_go |= {row.scope_id, row.id}

@@ -196,6 +196,10 @@ def _workflow(engine: Engine, conn: Connection, row: Any, step: dict[str, Any], 
     assert parent is not None
     if parent.depth + 1 > MAX_DEPTH:
         raise PermanentError("runs_too_deep", f"runs start runs more than {MAX_DEPTH} levels deep")
+    if parent.status == "paused":
+        # Since it was decided that this may begin.
+        transitions.move(conn, "paused", [row.id], held=True)
+        return Came()
     _start(conn, row)
     variables = names.render(step.get("variables") or {})
     return outset.sub_run(engine, conn, row, step, variables, parent.depth + 1, names.credentials)

@@ -144,6 +144,8 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
             dispatch.ring_expansion(engine, expansion_id)
             return True
         with engine.db.begin() as conn:
+            # Before the row, as pauses and cancels do.
+            paused = runs.is_paused_around(conn, expansion_id)
             row = steps.take_expansion(conn, expansion_id)
             if row is None or not (row.state or {}).get("making"):
                 return position >= 0
@@ -162,7 +164,6 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
                 steps.set_state(conn, row.id, cut(state) | {"error": fault.info.as_dict()})
                 return True
             position += len(batch)
-            paused = row.run_id is not None and runs.is_paused(conn, row.run_id)
             queues = _spawn(engine, conn, row, batch, names, paused)
             state["made"] = position
             if len(batch) < BATCH:

@@ -111,7 +111,8 @@ def _reset(
         raise Conflict(f"{names} would be done again, but is not finished; cancel it or wait")
     if dropped:
         redoing.drop(conn, sorted(dropped))
-    redoing.drop_children(conn, [row_id for row_id in reset if rows[row_id].kind == Kind.expansion])
+    expansions = [row_id for row_id in reset | dropped if row_id in rows and rows[row_id].kind == Kind.expansion]
+    redoing.drop_children(conn, expansions)
     transitions.move(conn, "reset", sorted(reset), data=data)
 
 
@@ -126,6 +127,10 @@ def reopen_run(conn: Connection, caller: Caller, run: Any) -> set[UUID]:
         if newest is not None and newest.id != run.id:
             raise Conflict(f"the step that started this run was done again since; go on with run {newest.id}")
         [step] = steps.load(conn, [run.parent_task_id])
+        if step.scope_id is None:
+            raise Conflict(
+                "the step that started this run was done again since; go on with the run that it started then"
+            )
         if step.completed_at is not None:
             parent = runs.lock(conn, None, step.run_id)
             rows, edges = load(conn, step.run_id, [step.id])

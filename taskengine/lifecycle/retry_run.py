@@ -118,7 +118,7 @@ def _override(
             )
             raise
         # What was approved was the config of then.
-        tasks.change(conn, node.id, values | ({"review": None} if row.kind == Kind.task else {}))
+        tasks.change(conn, node.id, values | {"review": None})
         store.override_children(conn, node.id)
         runs.note(conn, row.run_id, "run.overridden", {"key": key, "by": caller.name})
 

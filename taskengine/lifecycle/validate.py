@@ -90,7 +90,8 @@ def _check_arrays(engine: Engine, spec: TaskSpec) -> Iterator[FieldError]:
 def _known(source: Any, data: dict[str, Any]) -> Any:
     if not isinstance(source, str) or "{{" in source:
         return source
-    return find(data, source.removeprefix("input."))
+    found = find(data, source)
+    return find(data, source.removeprefix("input.")) if found is MISSING else found
 
 
 def _summary(errors: Sequence[FieldError]) -> str:

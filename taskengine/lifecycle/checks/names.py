@@ -175,7 +175,8 @@ def value_of(source: Any, scope: Scope, data: Mapping[str, Any]) -> Any:
         return UNKNOWN
     root, _, rest = source.partition(".")
     if root == "input" or root in data:
-        found = find(data, rest if root == "input" else source)
+        found = find(data, source)
+        found = find(data, rest) if found is MISSING and root == "input" else found
     elif root in ("context", "variables"):
         found = find(getattr(scope, root), rest) if rest else UNKNOWN
     elif root in scope.roots or root in scope.tasks:

@@ -15,7 +15,7 @@ from taskengine.store.runs.details import (
 )
 from taskengine.store.runs.record import (
     change,
-    is_paused,
+    is_paused_around,
     keys_among,
     lock,
     names,
@@ -40,7 +40,7 @@ __all__ = [
     "gave",
     "get",
     "groups",
-    "is_paused",
+    "is_paused_around",
     "keys_among",
     "listing",
     "lock",

@@ -115,12 +115,14 @@ def paused_among(conn: Connection, task_ids: Sequence[UUID]) -> set[UUID]:
     return {row.id for row in conn.execute(_PAUSED, {"ids": list(task_ids)})}
 
 
-_IS_PAUSED = text("SELECT status = 'paused' FROM runs WHERE id = :id FOR SHARE")
+_PAUSED_AROUND = text(
+    "SELECT status = 'paused' FROM runs WHERE id = (SELECT run_id FROM tasks WHERE id = :step_id) FOR SHARE"
+)
 
 
-def is_paused(conn: Connection, run_id: UUID) -> bool:
-    """Whether a run is paused; nobody pauses or resumes it before this transaction ends."""
-    return bool(conn.execute(_IS_PAUSED, {"id": run_id}).scalar())
+def is_paused_around(conn: Connection, step_id: UUID) -> bool:
+    """Whether the run of a step is paused; nobody pauses or resumes it before this transaction ends."""
+    return bool(conn.execute(_PAUSED_AROUND, {"step_id": step_id}).scalar())
 
 
 _ROWS_IN = text(

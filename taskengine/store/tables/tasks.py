@@ -42,7 +42,7 @@ tasks = Table(
     Column("assigned_to", Text),
     Column("execution_type", Text, nullable=False),
     Column("requires_human_review", Boolean, nullable=False),
-    Column("review", JSON),
+    Column("review", JSON(none_as_null=True)),
     moment("scheduled_for"),
     moment("deadline"),
     moment("expires_at"),

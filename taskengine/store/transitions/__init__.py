@@ -6,7 +6,8 @@ somebody else, and the caller must not act on it.
 
 Lock order, everywhere: outbox, executions, tasks by id, dependents by id, then the step or the run that they are a
 part of. Doubtful rows are locked in id order, so that two statements over the same tasks wait for each other instead
-of deadlocking.
+of deadlocking. What concerns a whole run (pause, resume, cancel, retry, the making of children) locks the run first:
+where that crosses the order above, Postgres undoes one of the two, which is then done again.
 """
 
 from taskengine.store.transitions.claim import claim, hand_over

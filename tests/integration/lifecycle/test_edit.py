@@ -11,7 +11,7 @@ import pytest
 from taskengine.domain.errors import Conflict, Invalid, NotFound
 from taskengine.domain.task import PageRequest, TaskChanges, TaskFilter
 from taskengine.handlers.registry import Registry
-from taskengine.lifecycle import control, edit, query
+from taskengine.lifecycle import control, edit, query, review
 from taskengine.lifecycle.submit import MAX_BATCH
 from tests.conftest import Bench
 from tests.integration.lifecycle.conftest import LATER, STATES, events, in_state
@@ -187,3 +187,18 @@ def test_histories_are_read_in_pages(bench: Bench) -> None:
     for read in (query.logs, query.steps, query.executions, query.events, query.artifacts):
         with pytest.raises(NotFound):
             read(bench.engine, bench.caller, uuid4(), PageRequest())
+
+
+def test_a_config_that_was_approved_is_reviewed_again_when_it_changes(bench: Bench) -> None:
+    first, task_id = bench.submit({"key": "first"}, {"requires_human_review": True, "depends_on": ["first"]})
+    review.approve(bench.engine, bench.caller, task_id, None)
+    edit.update(bench.engine, bench.caller, task_id, TaskChanges(config={"message": "another"}))
+    bench.work(first)
+    assert (bench.task(task_id)["status"], bench.task(task_id)["review"]) == ("pending", None)
+    review.approve(bench.engine, bench.caller, task_id, None)
+    assert bench.task(task_id)["status"] == "queued"
+    with pytest.raises(Conflict, match="approved with the config it has"):
+        edit.update(bench.engine, bench.caller, task_id, TaskChanges(config={"message": "a third"}))
+    edit.update(bench.engine, bench.caller, task_id, TaskChanges(name="other", priority="high"))
+    bench.work(task_id)
+    assert bench.task(task_id)["result"] == {"message": "another"}

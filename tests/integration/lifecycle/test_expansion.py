@@ -415,6 +415,13 @@ def test_arrays_that_are_known_and_wrong_are_refused_before_anything_is_stored(
     assert bench.sql("SELECT FROM tasks") == []
 
 
+def test_a_field_of_the_input_may_be_called_input(bench: Bench) -> None:
+    config = {"type": "array", "array_mapping": {"n": "input.n"}}
+    assert given(bench, one(bench, "{{ n }}", config, input={"input": {"n": [1]}})) == [1]
+    step = echo("{{ n }}") | {"expansion_config": config, "input": {"input": {"n": [1]}}}
+    assert go(bench, [{"id": "x", "type": "task", "task": step}])["status"] == "completed"
+
+
 def test_arrays_that_a_task_may_yet_bring_are_looked_at_when_it_has(bench: Bench) -> None:
     (first,) = bench.submit({"key": "first", "config": {"message": [1, 2]}})
     config = {"type": "array", "array_mapping": {"n": "tasks.first.result.message"}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -143,23 +144,50 @@ def test_an_expansion_that_makes_children_in_a_paused_run_lines_none_up(bench: B
     assert shown(bench, run_id)["status"] == "completed"
 
 
-def test_a_row_that_would_be_held_by_a_pause_that_ends_meanwhile_goes_on(bench: Bench) -> None:
-    run_id = start(bench, [task("a"), task("b")])
-    claimed = take(bench, task_id(bench, run_id, "a"))
-    pause(bench, run_id)
+@contextlib.contextmanager
+def just_before(bench: Bench, part: str, verb: Callable[[Bench, UUID], Any], run_id: UUID) -> Iterator[None]:
+    """Have another thread do something to a run before the next statement that holds this text; only once."""
+    done: list[str] = []
 
-    def resumed_first(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if "FOR SHARE OF r" in statement and shown(bench, run_id)["status"] == "paused":
-            other = threading.Thread(target=resume, args=[bench, run_id])
+    def first(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if part in statement and not done:
+            done.append(statement)
+            other = threading.Thread(target=verb, args=[bench, run_id])
             other.start()
             other.join()
 
-    event.listen(bench.engine.db.sqlalchemy, "before_cursor_execute", resumed_first)
+    event.listen(bench.engine.db.sqlalchemy, "before_cursor_execute", first)
     try:
-        let_end(bench, *claimed)
+        yield
     finally:
-        event.remove(bench.engine.db.sqlalchemy, "before_cursor_execute", resumed_first)
-    assert statuses(bench, run_id) == {"a": "completed", "b": "queued"}
+        event.remove(bench.engine.db.sqlalchemy, "before_cursor_execute", first)
+    assert done
+
+
+EXPANDED = echo("{{ n }}") | {"expansion_config": {"type": "array", "array_mapping": {"n": [1, 2, 3]}}}
+
+
+def test_a_row_that_would_be_held_by_a_pause_that_ends_meanwhile_goes_on(bench: Bench) -> None:
+    run_id = start(bench, [task("a"), task("b"), {"id": "x", "type": "task", "task": EXPANDED, "depends_on": ["a"]}])
+    claimed = take(bench, task_id(bench, run_id, "a"))
+    pause(bench, run_id)
+    with just_before(bench, "FOR SHARE OF r", resume, run_id):
+        let_end(bench, *claimed)
+    assert statuses(bench, run_id) == {"a": "completed", "b": "queued", "x": "running"}
+    assert {row.status for row in children(bench, task_id(bench, run_id, "x"))} == {"queued"}
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "completed"
+
+
+def test_a_sub_run_does_not_begin_in_a_run_that_is_paused_meanwhile(bench: Bench) -> None:
+    register(bench, "inner", [task("in")])
+    run_id = start(bench, [task("a"), {"id": "w", "type": "workflow", "workflow": "inner"}])
+    claimed = take(bench, task_id(bench, run_id, "a"))
+    with just_before(bench, "SELECT * FROM runs WHERE id = ", pause, run_id):
+        let_end(bench, *claimed)
+    assert statuses(bench, run_id) == {"a": "completed", "w": "paused"}
+    assert drain(bench) == []
+    resume(bench, run_id)
     drain(bench)
     assert shown(bench, run_id)["status"] == "completed"
 

@@ -9,8 +9,9 @@ import pytest
 
 from taskengine.domain.errors import Conflict, Invalid
 from taskengine.domain.outcome import Cancelled
+from taskengine.domain.task import TaskChanges
 from taskengine.domain.workflow import SignalSpec
-from taskengine.lifecycle import cancel, control, control_run, expand, review
+from taskengine.lifecycle import cancel, control, control_run, edit, expand, review
 from taskengine.lifecycle.finish import finish
 from taskengine.lifecycle.run import Ended
 from tests.conftest import Bench
@@ -507,6 +508,46 @@ def test_an_approval_ends_with_the_config_that_was_approved(bench: Bench) -> Non
     review.approve(bench.engine, bench.caller, a, None)
     drain(bench)
     assert bench.task(a)["result"] == {"message": "another"}
+
+
+@pytest.mark.parametrize("how", ["changed", "overridden"])
+def test_an_approval_of_an_expansion_ends_with_its_config(bench: Bench, how: str) -> None:
+    over = {"expansion_config": {"type": "array", "array_mapping": {"n": [1]}}, "requires_human_review": True}
+    run_id = start(bench, [task("a"), {"id": "x", "type": "task", "task": echo("{{ n }}") | over}])
+    x = task_id(bench, run_id, "x")
+    review.approve(bench.engine, bench.caller, x, None)
+    if how == "changed":
+        edit.update(bench.engine, bench.caller, x, TaskChanges(config={"message": "another"}))
+        drain(bench)
+    else:
+        drain(bench)
+        again(bench, run_id, **{FROM: "a"}, overrides={"x": {"message": "another"}})
+    assert (bench.task(x)["status"], bench.task(x)["review"]) == ("pending", None)
+    review.approve(bench.engine, bench.caller, x, None)
+    drain(bench)
+    assert [row.result for row in children(bench, x)] == [{"message": "another"}]
+
+
+@pytest.mark.parametrize("kind", ["expansion", "workflow"])
+def test_what_a_dropped_round_made_stays_history(bench: Bench, kind: str) -> None:
+    register(bench, "inner", [failing("in")])
+    over = {"expansion_config": {"type": "array", "array_mapping": {"n": [1, 2]}}}
+    steps = {
+        "expansion": {"id": "x", "type": "task", "task": FAILING | over},
+        "workflow": {"id": "x", "type": "workflow", "workflow": "inner"},
+    }
+    run_id = start(bench, [{"id": "l", "type": "loop", "for_each": [1], "steps": [steps[kind]]}])
+    drain(bench)
+    x = task_id(bench, run_id, "l[0].x")
+    old_run = sub_run(bench, run_id, "l[0].x") if kind == "workflow" else None
+    old = children(bench, x)[0].id if old_run is None else x
+    retry(bench, run_id, **{FROM: "l"})
+    drain(bench)
+    assert shown(bench, run_id)["status"] == "failed"
+    with pytest.raises(Conflict, match="done again since"):
+        retry(bench, old_run) if old_run is not None else control.retry(bench.engine, bench.caller, old)
+    assert shown(bench, run_id)["status"] == "failed"
+    assert bench.sql("SELECT FROM outbox") == []
 
 
 def test_a_dependent_that_was_let_go_gives_its_place_back(bench: Bench) -> None:
