@@ -8,6 +8,8 @@ Lock order, everywhere: outbox, executions, tasks by id, dependents by id, then 
 part of. Doubtful rows are locked in id order, so that two statements over the same tasks wait for each other instead
 of deadlocking. What concerns a whole run (pause, resume, cancel, retry, the making of children) locks the run first:
 where that crosses the order above, Postgres undoes one of the two, which is then done again.
+
+Times are those of the statement, not of the transaction: one that waited for another's end began before that end.
 """
 
 from taskengine.store.transitions.claim import claim, hand_over

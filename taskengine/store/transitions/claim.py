@@ -20,7 +20,7 @@ _LEASED = """
     ), leased AS (
         INSERT INTO executions (id, organization_id, task_id, attempt, status, queue, worker, started_at, lease_until)
         SELECT given.execution_id, taken.organization_id, taken.id, taken.attempt, 'running', taken.queue, :worker,
-            now(), now() + make_interval(secs => :lease)
+            statement_timestamp(), statement_timestamp() + make_interval(secs => :lease)
         FROM taken JOIN given ON given.task_id = taken.id
     )
 """
@@ -100,26 +100,28 @@ _HAND_OVER = text(
     WITH ready AS (
         SELECT t.id FROM tasks t
         WHERE t.id = ANY(CAST(:ids AS uuid[])) AND t.status = 'pending' AND t.kind = 'task' AND t.waiting_on = 0
-            AND (t.expires_at IS NULL OR t.expires_at > now())
+            AND (t.expires_at IS NULL OR t.expires_at > statement_timestamp())
             AND NOT EXISTS (SELECT FROM queues q WHERE q.name = t.queue AND q.paused)
             AND (t.run_id IS NULL OR (SELECT r.status FROM runs r WHERE r.id = t.run_id) = 'running')
             -- What is in line or on the way has its turn first.
             AND (SELECT o.task_id FROM outbox o WHERE o.queue = t.queue ORDER BY o.enqueued_at LIMIT 1) IS NULL
         ORDER BY t.id FOR NO KEY UPDATE OF t
     ), taken AS (
-        UPDATE tasks t SET status = 'running', attempt = t.attempt + 1, started_at = coalesce(t.started_at, now()),
-            queued_at = now(), updated_at = now(), run_at = NULL
+        UPDATE tasks t SET status = 'running', attempt = t.attempt + 1, run_at = NULL,
+            started_at = coalesce(t.started_at, statement_timestamp()), queued_at = statement_timestamp(),
+            updated_at = statement_timestamp()
         FROM ready WHERE t.id = ready.id
         RETURNING {_TAKEN}
     ), {_LEASED}, noted AS (
-        INSERT INTO events (organization_id, task_id, run_id, type, from_status, to_status, attempt)
+        INSERT INTO events (organization_id, task_id, run_id, type, from_status, to_status, attempt, created_at)
         SELECT taken.organization_id, taken.id, taken.run_id, move.type, move.source, move.target,
-            taken.attempt - move.before
+            taken.attempt - move.before, statement_timestamp()
         FROM taken CROSS JOIN (VALUES (1, 'task.queued', 'pending', 'queued', 1),
             (2, 'task.claimed', 'queued', 'running', 0)) AS move(place, type, source, target, before)
         ORDER BY move.place, taken.id
     )
-    SELECT taken.*, given.execution_id, now() AS claimed_at FROM taken JOIN given ON given.task_id = taken.id
+    SELECT taken.*, given.execution_id, statement_timestamp() AS claimed_at
+    FROM taken JOIN given ON given.task_id = taken.id
     """
 )
 

@@ -19,7 +19,7 @@ _MOVE = """
         WHERE id = ANY(CAST(:ids AS uuid[])) AND status = ANY(CAST(:sources AS text[])) {condition}
         ORDER BY id FOR UPDATE
     ), moved AS (
-        UPDATE tasks t SET status = :target, updated_at = now() {sets}
+        UPDATE tasks t SET status = :target, updated_at = statement_timestamp() {sets}
         FROM old WHERE t.id = old.id
         RETURNING t.*, old.status AS from_status
     ), ring AS (
@@ -37,9 +37,10 @@ RING = """
     INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
         enqueued_at)
     SELECT id, organization_id, queue, priority, urgency, attempt + 1, light AND lost_count = 0,
-        CASE WHEN started_at IS NULL THEN expires_at END, now()
+        CASE WHEN started_at IS NULL THEN expires_at END, statement_timestamp()
     FROM {source} ON CONFLICT (task_id) DO UPDATE SET queue = excluded.queue, attempt = excluded.attempt,
-        light = excluded.light, expires_at = excluded.expires_at, enqueued_at = now(), published_at = NULL
+        light = excluded.light, expires_at = excluded.expires_at, enqueued_at = statement_timestamp(),
+        published_at = NULL
 """
 
 
@@ -48,11 +49,11 @@ def _statement(sets: str, *, rings: bool, condition: str = "") -> TextClause:
     return text(_MOVE.format(sets=sets, condition=condition, outbox=outbox))
 
 
-_ENDED = ", completed_at = now(), run_at = NULL"
-_QUEUED = ", queued_at = now(), run_at = NULL"
+_ENDED = ", completed_at = statement_timestamp(), run_at = NULL"
+_QUEUED = ", queued_at = statement_timestamp(), run_at = NULL"
 _AFRESH = (
     ", completed_at = NULL, result = NULL, error_count = 0, lost_count = 0, cancel_requested_at = NULL,"
-    " cancel_reason = NULL, expires_at = CASE WHEN expires_at > now() THEN expires_at END"
+    " cancel_reason = NULL, expires_at = CASE WHEN expires_at > statement_timestamp() THEN expires_at END"
 )
 _LET_GO = ", held = false"
 _RESET = _AFRESH + (
@@ -75,13 +76,15 @@ _STATEMENTS: dict[str, TextClause] = {
     "retried_deferred": _statement(_AFRESH + ", run_at = scheduled_for", rings=False),
     "redriven": _statement(_QUEUED + _AFRESH, rings=True),
     "cancelled": _statement(
-        _ENDED + ", cancel_requested_at = coalesce(cancel_requested_at, now()), cancel_reason = :reason", rings=False
+        _ENDED
+        + ", cancel_requested_at = coalesce(cancel_requested_at, statement_timestamp()), cancel_reason = :reason",
+        rings=False,
     ),
     "rejected": _statement(_ENDED + ", cancel_reason = :reason, review = CAST(:data AS json)", rings=False),
     "expired": _statement(
         _ENDED + ", last_error = CAST(:data AS json)",
         rings=False,
-        condition="AND started_at IS NULL AND expires_at <= now()",
+        condition="AND started_at IS NULL AND expires_at <= statement_timestamp()",
     ),
     "skipped": _statement(_ENDED + ", last_error = CAST(:data AS json)", rings=False),
     "paused": _statement(", held = :held", rings=False),
@@ -91,7 +94,7 @@ _STATEMENTS: dict[str, TextClause] = {
     "resumed_retrying": _statement(_LET_GO, rings=False),
     # A step runs without an attempt: it ends here.
     "stopped": _statement(
-        _ENDED + ", times_out_at = NULL, cancel_requested_at = coalesce(cancel_requested_at, now()),"
+        _ENDED + ", times_out_at = NULL, cancel_requested_at = coalesce(cancel_requested_at, statement_timestamp()),"
         " cancel_reason = :reason",
         rings=False,
         condition="AND kind <> 'task'",
@@ -100,7 +103,8 @@ _STATEMENTS: dict[str, TextClause] = {
     "reopened": _statement(
         ", completed_at = NULL, result = NULL, last_error = NULL, cancel_requested_at = NULL, cancel_reason = NULL,"
         + _GOES_ON
-        + ", times_out_at = now() + make_interval(secs => CAST(step ->> 'timeout_seconds' AS double precision))",
+        + ", times_out_at = statement_timestamp()"
+        " + make_interval(secs => CAST(step ->> 'timeout_seconds' AS double precision))",
         rings=False,
         condition="AND kind <> 'task'",
     ),

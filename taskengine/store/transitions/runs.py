@@ -41,14 +41,14 @@ _MOVE_RUN = text(
     WITH old AS (
         SELECT id, status FROM runs WHERE id = :id AND status = ANY(CAST(:sources AS text[])) FOR UPDATE
     ), moved AS (
-        UPDATE runs r SET status = :target, updated_at = now(),
-            completed_at = CASE WHEN :final THEN now() END,
+        UPDATE runs r SET status = :target, updated_at = statement_timestamp(),
+            completed_at = CASE WHEN :final THEN statement_timestamp() END,
             -- Why it is being stopped stays until it has, whatever else is done to it meanwhile.
             error = CASE WHEN NOT :anew THEN coalesce(CAST(:error AS json), r.error) END,
             cancel_requested_at = CASE WHEN NOT :anew THEN r.cancel_requested_at END,
             cancel_reason = CASE WHEN NOT :anew THEN r.cancel_reason END,
             times_out_at = CASE WHEN :target = 'running' AND old.status <> 'paused'
-                THEN now() + make_interval(secs => r.timeout_seconds) ELSE r.times_out_at END
+                THEN statement_timestamp() + make_interval(secs => r.timeout_seconds) ELSE r.times_out_at END
         FROM old WHERE r.id = old.id
         RETURNING r.*, old.status AS from_status
     ), noted AS (

@@ -14,7 +14,7 @@ from taskengine.store.database import Rows, document
 _HIT = """
     t.id, t.organization_id, t.queue, t.kind, t.status, t.run_on, t.waiting_on, t.upstream_bad, t.run_id, t.light,
     (t.execution_type = 'manual' AND NOT t.triggered) OR (t.requires_human_review AND t.review IS NULL) AS by_hand,
-    t.scheduled_for IS NOT NULL AND t.scheduled_for > now() AND NOT t.triggered AS early,
+    t.scheduled_for IS NOT NULL AND t.scheduled_for > statement_timestamp() AND NOT t.triggered AS early,
     coalesce((SELECT r.status = 'paused' FROM runs r WHERE r.id = t.run_id), false) AS run_paused
 """
 _COUNT_DOWN = text(
@@ -30,7 +30,7 @@ _COUNT_DOWN = text(
         WHERE t.completed_at IS NULL AND t.waiting_on > t.gated::int ORDER BY t.id FOR UPDATE OF t
     )
     UPDATE tasks t SET waiting_on = t.waiting_on - locked.n, upstream_bad = t.upstream_bad + locked.bad,
-        updated_at = now()
+        updated_at = statement_timestamp()
     FROM locked WHERE t.id = locked.id
     RETURNING {_HIT}
     """
@@ -53,7 +53,7 @@ _RELEASE = text(
         WHERE scope_id = :parent AND gated AND completed_at IS NULL
         ORDER BY sequence_num LIMIT :limit FOR UPDATE
     )
-    UPDATE tasks t SET gated = false, waiting_on = t.waiting_on - 1, updated_at = now()
+    UPDATE tasks t SET gated = false, waiting_on = t.waiting_on - 1, updated_at = statement_timestamp()
     FROM next WHERE t.id = next.id
     RETURNING {_HIT}
     """
@@ -83,12 +83,14 @@ _STEP = text(
         SELECT t.id, t.status FROM tasks t JOIN d ON d.id = t.id
         WHERE t.status = ANY(CAST(:sources AS text[])) AND t.kind <> 'task' ORDER BY t.id FOR UPDATE OF t
     ), moved AS (
-        UPDATE tasks t SET status = :target, updated_at = now(), started_at = coalesce(t.started_at, now()),
+        UPDATE tasks t SET status = :target, updated_at = statement_timestamp(),
+            started_at = coalesce(t.started_at, statement_timestamp()),
             result = coalesce(d.result, t.result), last_error = coalesce(d.error, t.last_error),
             state = coalesce(d.state, t.state),
-            run_at = CASE WHEN NOT :final THEN coalesce(d.run_at, now() + make_interval(secs => d.delay_seconds)) END,
-            times_out_at = CASE WHEN NOT :final THEN now() + make_interval(secs => d.limit_seconds) END,
-            completed_at = CASE WHEN :final THEN now() END
+            run_at = CASE WHEN NOT :final
+                THEN coalesce(d.run_at, statement_timestamp() + make_interval(secs => d.delay_seconds)) END,
+            times_out_at = CASE WHEN NOT :final THEN statement_timestamp() + make_interval(secs => d.limit_seconds) END,
+            completed_at = CASE WHEN :final THEN statement_timestamp() END
         FROM old JOIN d USING (id) WHERE t.id = old.id
         RETURNING t.*, old.status AS from_status
     ), noted AS (
@@ -140,8 +142,8 @@ _SPAWN = text(
             p.retry, p.timeout_seconds, p.tags, p.metadata, p.resource_requirements, p.input_schema, p.output_schema,
             CASE WHEN d.sequence_num >= :free THEN 1 ELSE 0 END, d.sequence_num >= :free, false, p.created_by,
             p.run_id, p.group_id, p.id, p.id, d.sequence_num, 'task', d.path, d.bindings, false,
-            :paused AND d.sequence_num < :free, 0, 0, 0, now(), now(),
-            CASE WHEN d.sequence_num < :free AND NOT :paused THEN now() END
+            :paused AND d.sequence_num < :free, 0, 0, 0, statement_timestamp(), statement_timestamp(),
+            CASE WHEN d.sequence_num < :free AND NOT :paused THEN statement_timestamp() END
         FROM d CROSS JOIN tasks p WHERE p.id = :parent
         RETURNING id, organization_id, run_id, status, queue, priority, urgency, light, expires_at
     ), noted AS (
@@ -149,7 +151,7 @@ _SPAWN = text(
         SELECT organization_id, id, run_id, 'task.created', status, 0 FROM new
     ), lined_up AS (
         INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at, enqueued_at)
-        SELECT id, organization_id, queue, priority, urgency, 1, light, expires_at, now()
+        SELECT id, organization_id, queue, priority, urgency, 1, light, expires_at, statement_timestamp()
         FROM new WHERE status = 'queued'
         RETURNING queue
     )

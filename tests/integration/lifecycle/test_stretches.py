@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -216,3 +217,28 @@ def test_a_stretch_leads_from_group_to_group(bench: Bench) -> None:
     assert first_message(bench, run_id, "one.a") == 2
     assert shown(bench, run_id)["status"] == "completed"
     assert len(children(bench, task_id(bench, run_id, "one"))) == 1
+
+
+def test_a_link_never_began_before_what_it_waited_for_had_ended(bench: Bench, probe: Probe) -> None:
+    """Both ends are under way at once: the transaction that began first hands the link over, once the other is done."""
+    parts = [CHAIN[0] | {"id": name, "depends_on": []} for name in ("a", "b")]
+    run_id = start(bench, [*parts, CHAIN[0] | {"id": "c", "depends_on": ["a", "b"]}])
+    a, b = (task_id(bench, run_id, name) for name in "ab")
+    began: list[bool] = []
+
+    def other_first(conn: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM task_dependencies d JOIN tasks u" in statement and not began:
+            began.append(True)
+            other = threading.Thread(target=bench.work, args=[b])
+            other.start()
+            other.join()
+
+    event.listen(bench.engine.db.sqlalchemy, "before_cursor_execute", other_first)
+    try:
+        assert consume(bench.engine, bench.watch, "integration", [(a, 1)], "tester") == 2
+    finally:
+        event.remove(bench.engine.db.sqlalchemy, "before_cursor_execute", other_first)
+    found = rows(bench, run_id)
+    assert found["c"].status == "completed"
+    assert found["a"].completed_at < found["b"].completed_at <= found["c"].queued_at <= found["c"].started_at
+    assert shown(bench, run_id)["status"] == "completed"
