@@ -71,8 +71,8 @@ def prepare(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
 
 def _check_arrays(engine: Engine, spec: TaskSpec) -> Iterator[FieldError]:
     """Faults of what a task by itself is expanded over, where that is known already."""
-    config, handler = spec.expansion_config, engine.registry.get(spec.type)
-    if config is None or handler is None:
+    config = spec.expansion_config
+    if config is None or (handler := engine.registry.get(spec.type)) is None:
         return
     data = gathered(handler, spec)[1] or {}
     found = {name: _known(source, data) for name, source in expansion.sources(config).items()}

@@ -79,7 +79,7 @@ class Database:
             pool_timeout=10,
             # Errors reach logs and results; the values in them are tasks' payloads.
             hide_parameters=True,
-            json_serializer=lambda value: _encoded(value).decode(),
+            json_serializer=in_json,
             json_deserializer=orjson.loads,
             connect_args={
                 "application_name": name,

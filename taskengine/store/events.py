@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection, select, text
 
-from taskengine.store.database import Rows
+from taskengine.store.database import Rows, in_json
 from taskengine.store.tables import events
 
 _NOTE = text(
@@ -22,7 +21,7 @@ _NOTE = text(
 
 def note(conn: Connection, task_id: UUID, type_name: str, data: dict[str, Any] | None = None) -> None:
     """Write an event that moves nothing: a change, a review, a request."""
-    encoded = None if data is None else orjson.dumps(data).decode()
+    encoded = None if data is None else in_json(data)
     conn.execute(_NOTE, {"task_id": task_id, "type": type_name, "data": encoded})
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection, insert, select, text
 
-from taskengine.store.database import Rows, document
+from taskengine.store.database import Rows, document, in_json
 from taskengine.store.tables import artifacts, execution_logs, executions, steps, tasks
 
 _RENEW = text(
@@ -35,7 +34,7 @@ _PROGRESS = text("UPDATE executions SET progress = CAST(:progress AS json) WHERE
 
 def set_progress(conn: Connection, execution_id: UUID, progress: dict[str, Any]) -> None:
     """Store how far a running attempt is."""
-    conn.execute(_PROGRESS, {"id": execution_id, "progress": orjson.dumps(progress).decode()})
+    conn.execute(_PROGRESS, {"id": execution_id, "progress": in_json(progress)})
 
 
 _LOGS = text(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
 from sqlalchemy import Connection, text
 
 from taskengine.domain.states import Move, TaskStatus
-from taskengine.store.database import Rows, document
+from taskengine.store.database import Rows, document, in_json
 from taskengine.store.transitions.moves import RING
 
 _FINISH = text(
@@ -125,5 +124,5 @@ def lose(conn: Connection, *, lost_limit: int, error: dict[str, Any], limit: int
 
     Uses executions_lease_idx. The attempt that wakes up later finds its execution ended and cannot write.
     """
-    params = {"lost_limit": lost_limit, "error": orjson.dumps(error).decode(), "limit": limit}
+    params = {"lost_limit": lost_limit, "error": in_json(error), "limit": limit}
     return list(conn.execute(_LOSE, params))

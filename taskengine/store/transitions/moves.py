@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection, TextClause, text
 
 from taskengine.domain.states import FINAL, MOVES, TaskStatus
-from taskengine.store.database import Rows
+from taskengine.store.database import Rows, in_json
 from taskengine.store.transitions.steps import recount
 
 _MOVE = """
@@ -171,13 +170,13 @@ def move(
         "sources": [status.value for status in step.sources if name == "stopped" or status.value not in _EXCLUDED],
         "target": step.target.value,
         "event": step.event,
-        "data": orjson.dumps(data).decode() if data is not None else None,
+        "data": in_json(data) if data is not None else None,
     }
     statement = _STATEMENTS[name]
     if ":reason" in statement.text:
         params["reason"] = reason
     if ":result" in statement.text:
-        params["result"] = orjson.dumps(result).decode()
+        params["result"] = in_json(result)
     if ":held" in statement.text:
         params["held"] = held
     moved = list(conn.execute(statement, params))

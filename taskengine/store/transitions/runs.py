@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-import orjson
 from sqlalchemy import Connection, text
 
 from taskengine.domain.states import RUN_MOVES
@@ -80,7 +79,7 @@ def move_run(
         "event": move.event,
         "final": move.target.value in {"completed", "failed", "cancelled"},
         "anew": name == "retried",
-        "data": None if data is None else orjson.dumps(data).decode(),
-        "error": None if error is None else orjson.dumps(error).decode(),
+        "data": None if data is None else in_json(data),
+        "error": None if error is None else in_json(error),
     }
     return list(conn.execute(_MOVE_RUN, params))

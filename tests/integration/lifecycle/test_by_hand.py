@@ -278,3 +278,11 @@ def test_every_final_state_stays_without_a_person(bench: Bench) -> None:
     bench.sql("UPDATE tasks SET expires_at = now() - interval '1 hour', run_at = now()")
     recover.tick(bench.engine, "me")
     assert [bench.task(task_id)["status"] for task_id in ids] == [item["status"] for item in before]
+
+
+def test_the_time_of_a_review_is_written_alike_whatever_was_decided(bench: Bench) -> None:
+    yes, no = bench.submit({"requires_human_review": True}, {"requires_human_review": True})
+    review.approve(bench.engine, bench.caller, yes, None)
+    review.reject(bench.engine, bench.caller, no, None)
+    for task_id in (yes, no):
+        assert bench.task(task_id)["review"]["at"].endswith("Z")
