@@ -173,8 +173,10 @@ def go_on(engine: Engine, expansion_id: UUID) -> bool:
 
 
 def cut(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of an expansion that goes on making children only when it is done again."""
-    return state | {"making": False, "cut": True} if state.get("making") else state
+    """The state of an expansion that makes no more children for now. It keeps what they are made from: a retry, which
+    finds it there, goes on.
+    """
+    return state | {"making": False}
 
 
 def _from(engine: Engine, row: Any, state: dict[str, Any], names: Names) -> Iterator[Child]:

@@ -61,10 +61,10 @@ _RESET = _AFRESH + (
     # What was approved stays so; what was rejected, and a wait's answer, is asked for again.
     " review = CASE WHEN kind <> 'wait' AND review ->> 'decision' = 'approved' THEN review END"
 )
-# An expansion that was stopped while its children were being made goes on making them.
+# An expansion that was stopped while its children were being made still holds their values, and goes on making them.
 _GOES_ON = (
-    " state = CAST(CAST(state AS jsonb) - 'error' - 'cut'"
-    " || CASE WHEN state ->> 'cut' = 'true' THEN jsonb_build_object('making', true) ELSE '{}' END AS json)"
+    " state = CAST(CAST(state AS jsonb) - 'error'"
+    " || CASE WHEN state -> 'values' IS NOT NULL THEN jsonb_build_object('making', true) ELSE '{}' END AS json)"
 )
 _STATEMENTS: dict[str, TextClause] = {
     "queued": _statement(_QUEUED, rings=True, condition="AND waiting_on = 0"),
