@@ -16,7 +16,7 @@ from taskengine import runtime
 from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import presence
 from workers import state
-from workers.automation import celery_task
+from workers.outfit import outfit
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ def connect(settings: Settings) -> None:
 
     def init(sender: Any, **_: Any) -> None:
         node["name"] = str(sender.hostname)
-        celery_task.configure(settings.celery_app)
+        outfit(settings)
 
     def ready(sender: Any, **_: Any) -> None:
         # With every lost connection Celery warns, in ten lines, that tasks will run twice. That is about late

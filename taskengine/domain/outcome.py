@@ -41,4 +41,22 @@ class Cancelled:
     reason: str
 
 
-Outcome = Succeeded | Failed | TimedOut | Cancelled
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The attempt has begun something and waits for it without a worker: the task is ``waiting_input`` until its run has
+    ended, or for ``seconds`` at most; then it is queued again, and its next attempt sees what came. Takes no retry.
+    """
+
+    reason: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The attempt is for somebody else: the task waits in ``line`` from now on (``agent:<capability>``). Takes no retry."""
+
+    line: str
+    reason: str
+
+
+Outcome = Succeeded | Failed | TimedOut | Cancelled | Parked | HandedOver

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 from uuid import UUID
 
@@ -61,10 +62,33 @@ class ArtifactRef:
 
 
 class StepRecord(Protocol):
-    """An open step. What is set here is redacted and stored when the step ends."""
+    """An open step. What is set here is redacted and stored when the step ends, also when its block raises."""
 
     def result(self, value: Any) -> None:
         """Set the step's result (JSON, small)."""
+
+    def attach(self, kind: str, file: ArtifactRef) -> None:
+        """Show a stored file with the step; ``kind`` says what it is: ``screenshot``, ``dom``, ``download`` …"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A stored file to read from; whoever asked for it closes ``file``."""
+
+    ref: ArtifactRef
+    file: IO[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run that a task began, as it stands."""
+
+    id: UUID
+    status: str
+    final: bool
+    results: Any
+    """Results of its top-level steps by key, of those that have ended."""
+    error: dict[str, Any] | None
 
 
 class Context(Protocol):
@@ -75,6 +99,10 @@ class Context(Protocol):
     organization_id: UUID
     attempt: int
     """1 for the first attempt."""
+    task_name: str
+    task_type: str
+    run_id: UUID | None
+    """The run that the task is a part of."""
     idempotency_key: str
     """Stable for a task over all its attempts; send it where the other side takes one."""
     deadline: datetime
@@ -92,8 +120,49 @@ class Context(Protocol):
     def artifact(self, name: str, data: bytes | IO[bytes], content_type: str) -> ArtifactRef:
         """Store a file that outlives the attempt. A file object is read from its position to its end."""
 
+    def open_artifact(self, artifact_id: UUID) -> StoredFile:
+        """A stored file of the organization; PermanentError ``unknown_artifact`` if there is none."""
+
+    def scratch(self) -> Path:
+        """An empty folder of this attempt's own; it goes, with all that is in it, when the attempt ends."""
+
     def secret(self, name: str) -> str:
         """The organization's secret of that name; PermanentError ``unknown_secret`` if there is none."""
+
+    def has_secret(self, name: str) -> bool:
+        """Whether the organization has a secret of that name."""
+
+    def hide(self, text: str) -> None:
+        """From now on, redact this from everything that is written through the context."""
+
+    def remember(
+        self, space: str, key: str, value: Any, *, secret: bool = False, ttl_seconds: float | None = None
+    ) -> None:
+        """Keep JSON of the organization for later attempts and tasks, encrypted when it is ``secret``. It is committed
+        when this returns; the newest value of a key counts. ``space`` names what kind of thing it is.
+        """
+
+    def recall(self, space: str, key: str) -> Any:
+        """What was remembered; None if there is nothing, or its time is over."""
+
+    def forget(self, space: str, key: str) -> None:
+        """Remember it no longer; nothing happens if there is nothing."""
+
+    def pushed_code(self, identifier: str, since: datetime) -> str | None:
+        """The newest one-time code that came for ``identifier`` (POST /v1/totp) since then and nobody used yet; it is
+        used up by this. None while there is none.
+        """
+
+    def begin_run(self, spec: Mapping[str, Any]) -> RunState:
+        """Start a run (the body of POST /v1/runs) as this task's own, or find the one that an earlier attempt started.
+        It is cancelled with the task. Return ``Parked`` to wait for its end without holding a worker.
+        """
+
+    def own_run(self) -> RunState | None:
+        """The run that this task began; None if it began none since it was last retried."""
+
+    def take(self, key: str, *rates: Rate) -> float:
+        """Take one from a limit that all workers share; 0 when it was there, else the seconds until it may be."""
 
     def cancelled(self) -> bool:
         """Whether the attempt should stop: it was cancelled, timed out, or its worker is shutting down."""
@@ -106,6 +175,14 @@ class Context(Protocol):
 
 
 C = TypeVar("C", bound=HandlerConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most ``count`` in any ``seconds``."""
+
+    count: int
+    seconds: int
 
 
 class Handler(ABC, Generic[C]):
@@ -124,6 +201,14 @@ class Handler(ABC, Generic[C]):
     def light(self, config: C) -> bool:  # noqa: ARG002 - part of the interface
         """Whether such a task takes about a millisecond, so that many may share one message (a pack)."""
         return False
+
+    def line(self, config: C) -> str:  # noqa: ARG002 - part of the interface
+        """Where such a task waits: the type's queue, or ``agent:<capability>`` for an agent to lease it."""
+        return self.queue
+
+    def due(self, config: C) -> datetime | None:  # noqa: ARG002 - part of the interface
+        """When such a task should start, if its config says so; like ``scheduled_for``, which wins over it."""
+        return None
 
     @abstractmethod
     def run(self, ctx: Context, config: C) -> Outcome:
