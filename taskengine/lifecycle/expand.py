@@ -11,14 +11,14 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
-from taskengine.domain import children, credentials, expansion
+from taskengine.domain import children, credentials, expansion, schemas
 from taskengine.domain.children import Child
 from taskengine.domain.cleaning import fits
 from taskengine.domain.collecting import ChildEnd, Collector
 from taskengine.domain.errors import PermanentError
 from taskengine.domain.expansion import ExpansionConfig, ExpansionFault
 from taskengine.domain.ids import new_id
-from taskengine.lifecycle import dispatch, schemas
+from taskengine.lifecycle import dispatch
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Names
 from taskengine.lifecycle.validate import declared_secrets

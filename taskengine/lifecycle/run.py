@@ -11,7 +11,7 @@ import orjson
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from taskengine.domain import credentials, templates
+from taskengine.domain import credentials, schemas, templates
 from taskengine.domain.cleaning import ROOM, clean_json, clean_line, fits
 from taskengine.domain.errors import (
     EngineError,
@@ -26,7 +26,6 @@ from taskengine.domain.outcome import Cancelled, Failed, Outcome, Succeeded, Tim
 from taskengine.domain.redaction import Redactor
 from taskengine.domain.wire import check_json
 from taskengine.handlers.base import Handler
-from taskengine.lifecycle import schemas
 from taskengine.lifecycle.claim import Claimed
 from taskengine.lifecycle.context import RunContext
 from taskengine.lifecycle.engine import Engine

@@ -13,14 +13,13 @@ import orjson
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from config.settings import QUEUES
-from taskengine.domain import children, credentials, expansion, graph, templates
+from taskengine.domain import children, credentials, expansion, graph, schemas, templates
 from taskengine.domain.conditions import MISSING, find
 from taskengine.domain.errors import CircularDependency, FieldError, Invalid, UnknownDependency
 from taskengine.domain.ids import new_id
 from taskengine.domain.states import Kind
 from taskengine.domain.task import Caller, Priority, TaskSpec
 from taskengine.handlers.base import Handler
-from taskengine.lifecycle import schemas
 from taskengine.lifecycle.engine import Engine
 
 USER_QUEUES = tuple(name for name in QUEUES if name != "control")

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from taskengine.domain import schemas
 from taskengine.domain.errors import Invalid
 from taskengine.domain.task import TaskChanges
-from taskengine.lifecycle import edit, schemas, secrets
+from taskengine.lifecycle import edit, secrets
 from tests.conftest import Bench
 from tests.integration.lifecycle.conftest import last_error
 
