@@ -135,6 +135,9 @@ class Context(Protocol):
     def hide(self, text: str) -> None:
         """From now on, redact this from everything that is written through the context."""
 
+    def redacted(self, text: str) -> str:
+        """The text with ``***`` for each secret that the attempt has seen: for what leaves it by another way."""
+
     def remember(
         self, space: str, key: str, value: Any, *, secret: bool = False, ttl_seconds: float | None = None
     ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
 
@@ -16,7 +17,8 @@ from taskengine.domain.cleaning import clean_json, clean_line
 from taskengine.domain.errors import HandlerError, PermanentError, Unavailable
 from taskengine.domain.ids import new_id
 from taskengine.domain.redaction import Redactor
-from taskengine.handlers.base import ArtifactRef, LogLevel
+from taskengine.handlers.base import ArtifactRef, LogLevel, RunState, StoredFile
+from taskengine.lifecycle import one_time_codes, own_runs, remembering, scratch
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.watch import Attempt
 from taskengine.store import executions, secrets
@@ -31,10 +33,15 @@ class OpenStep:
 
     def __init__(self) -> None:
         self.value: Any = None
+        self.files: list[dict[str, Any]] = []
 
     def result(self, value: Any) -> None:
         """Set the step's result."""
         self.value = value
+
+    def attach(self, kind: str, file: ArtifactRef) -> None:
+        """Show a stored file with the step."""
+        self.files.append({"kind": kind, "id": str(file.id), "name": file.name})
 
 
 class RunContext:
@@ -46,6 +53,7 @@ class RunContext:
         self._attempt = attempt
         self._redactor = redactor
         self._session: requests.Session | None = None
+        self._scratch: Path | None = None
         self._lines = 0
         self._flushed_at = engine.clock()
         self.logs: list[dict[str, Any]] = []
@@ -55,6 +63,9 @@ class RunContext:
         self.execution_id: UUID = claimed.execution_id
         self.organization_id: UUID = claimed.organization_id
         self.attempt: int = claimed.attempt
+        self.task_name: str = claimed.name
+        self.task_type: str = claimed.type
+        self.run_id: UUID | None = claimed.run_id
         self.idempotency_key: str = str(claimed.task_id)
         self.deadline: datetime = claimed.claimed_at + timedelta(seconds=timeout_seconds)
 
@@ -104,6 +115,7 @@ class RunContext:
                     "ended_at": self._engine.clock(),
                     "result": self._json(open_step.value),
                     "error": self._json(error),
+                    "files": self._json(open_step.files) or None,
                 }
             )
 
@@ -139,6 +151,62 @@ class RunContext:
             )
         return ArtifactRef(artifact_id, name, content_type, size)
 
+    def open_artifact(self, artifact_id: UUID) -> StoredFile:
+        """A stored file of the organization."""
+        with self._engine.db.autocommit() as conn:
+            row = executions.artifact(conn, self.organization_id, artifact_id)
+        path = self._engine.files.path(artifact_id)
+        if row is None or not path.exists():
+            raise PermanentError(
+                "unknown_artifact", f"there is no artifact {artifact_id}; see /v1/tasks/{{id}}/artifacts"
+            )
+        return StoredFile(ArtifactRef(row.id, row.name, row.content_type, row.size_bytes), path.open("rb"))
+
+    def scratch(self) -> Path:
+        """A folder of this attempt's own."""
+        if self._scratch is None:
+            self._scratch = scratch.make(self._engine.settings.home, self.execution_id)
+        return self._scratch
+
+    def remember(
+        self, space: str, key: str, value: Any, *, secret: bool = False, ttl_seconds: float | None = None
+    ) -> None:
+        """Keep JSON for later attempts and tasks."""
+        owner = self.organization_id
+        remembering.remember(self._engine, owner, space, key, value, secret=secret, ttl_seconds=ttl_seconds)
+
+    def recall(self, space: str, key: str) -> Any:
+        """What was remembered, or None."""
+        return remembering.recall(self._engine, self.organization_id, space, key)
+
+    def forget(self, space: str, key: str) -> None:
+        """Remember it no longer."""
+        remembering.forget(self._engine, self.organization_id, space, key)
+
+    def pushed_code(self, identifier: str, since: datetime) -> str | None:
+        """Use up the newest one-time code that came since then; from now on it is redacted."""
+        code = one_time_codes.take(self._engine, self.organization_id, identifier, since)
+        if code is not None:
+            self.hide(code)
+        return code
+
+    def begin_run(self, spec: Mapping[str, Any]) -> RunState:
+        """Start this task's own run, or find it."""
+        return own_runs.begin(self._engine, self.task_id, self.execution_id, spec)
+
+    def own_run(self) -> RunState | None:
+        """This task's own run, as it stands."""
+        return own_runs.find(self._engine, self.task_id)
+
+    def has_secret(self, name: str) -> bool:
+        """Whether the organization has a secret of that name."""
+        with self._engine.db.autocommit() as conn:
+            return secrets.get(conn, self.organization_id, name) is not None
+
+    def hide(self, text: str) -> None:
+        """From now on, redact this."""
+        self._redactor.add(text)
+
     def secret(self, name: str) -> str:
         """The organization's secret; from now on it is redacted."""
         with self._engine.db.autocommit() as conn:
@@ -148,6 +216,10 @@ class RunContext:
         value = self._engine.cipher.decrypt(ciphertext.decode())
         self._redactor.add(value)
         return value
+
+    def redacted(self, text: str) -> str:
+        """The text without the secrets that the attempt has seen."""
+        return self._redactor.text(text)
 
     def cancelled(self) -> bool:
         """Whether the attempt should stop."""
@@ -189,3 +261,5 @@ class RunContext:
         """Let go of connections."""
         if self._session is not None:
             self._session.close()
+        if self._scratch is not None:
+            scratch.remove(self._scratch)

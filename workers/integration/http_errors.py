@@ -20,16 +20,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
 import urllib3
 
+from taskengine.delivery.retry_after import retry_after_seconds
 from taskengine.delivery.time_limit import TimeLimit, TimeLimitExceeded
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
 
-MAX_RETRY_AFTER_SECONDS = 7 * 86400
 _UNSENDABLE = (
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
@@ -54,20 +53,6 @@ def status_error(
     if after is not None:
         details = {**details, "retry_after_seconds": after}
     return TransientError(code, message, details, retry_after_seconds=after)
-
-
-def retry_after_seconds(value: str | None, now: datetime) -> float | None:
-    """Retry-After as seconds from ``now``: a number of seconds or an HTTP date; None when absent or unreadable."""
-    text = (value or "").strip()
-    if text.isascii() and text.isdecimal():
-        return float(min(int(text[:12]), MAX_RETRY_AFTER_SECONDS))
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), float(MAX_RETRY_AFTER_SECONDS))
 
 
 @contextlib.contextmanager

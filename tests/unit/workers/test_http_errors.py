@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from taskengine.delivery.retry_after import MAX_RETRY_AFTER_SECONDS, retry_after_seconds
 from taskengine.domain.errors import PermanentError, TransientError
-from workers.integration.http_errors import MAX_RETRY_AFTER_SECONDS, is_transient, retry_after_seconds, status_error
+from workers.integration.http_errors import is_transient, status_error
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
