@@ -149,6 +149,16 @@ class Settings(BaseSettings):
     celery_app: str | None = Field(
         None, description="module:attribute of your own Celery app, whose tasks type celery_task may run."
     )
+    llm_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Base URL of an OpenAI-compatible server, such as https://api.openai.com/v1; unset: none is asked.",
+    )
+    llm_api_key: SecretStr | None = Field(None, description="The key of the server at LLM_URL, where it wants one.")
+    llm_model: str | None = Field(None, description="Name of the model to ask at LLM_URL.")
+    llm_max_tokens_per_task: int = Field(
+        200_000, ge=100, description="Most language model tokens that a task may use, over all its attempts."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
     log_json: bool = Field(False, description="Log as JSON lines.")
 

@@ -49,6 +49,10 @@ def _celery(retried: str, meaning: str) -> Code:
     return Code("celery_task", retried, meaning)
 
 
+def _language(retried: str, meaning: str) -> Code:
+    return Code("what asks a language model", retried, meaning)
+
+
 YES, NO, BY_STATUS = "yes", "no", "by status"
 
 CODES: dict[str, Code] = {
@@ -120,7 +124,18 @@ CODES: dict[str, Code] = {
     "bad_response": _call(NO, "The body is not what its content type says."),
     "extract_failed": _call(NO, "A JSON pointer of `extract` points to nothing."),
     "oauth_failed": _call(BY_STATUS, "The token endpoint refused, or answered without a token."),
-    "interrupted": _call(YES, "The attempt was told to stop while the body was read."),
+    "interrupted": Code("any", YES, "The attempt was told to stop while it waited for a peer."),
+    "llm_not_configured": _language(
+        NO, "The task needs a language model, and `TASKENGINE_LLM_URL` or `TASKENGINE_LLM_MODEL` is not set."
+    ),
+    "llm_unavailable": _language(YES, "The language server cannot be reached, was too slow, or is in trouble."),
+    "llm_refused": _language(NO, "The language server takes no such request; the message names the setting to check."),
+    "llm_bad_answer": _language(
+        NO, "The answer does not meet its schema, also when the model was told; or it refused."
+    ),
+    "llm_budget_exceeded": _language(
+        NO, "The task has used up `TASKENGINE_LLM_MAX_TOKENS_PER_TASK`, over all attempts."
+    ),
     "celery_app_unavailable": _celery(NO, "`TASKENGINE_CELERY_APP` is not set, or the app cannot be imported."),
     "unknown_celery_task": _celery(NO, "The app has no task of that name; the message names close ones."),
     "bad_arguments": _celery(NO, "The arguments do not fit the task's signature."),
