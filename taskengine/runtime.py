@@ -8,6 +8,7 @@ from config.settings import Settings, SettingsError
 from taskengine.broker.publish import Publisher
 from taskengine.handlers import registry
 from taskengine.lifecycle.engine import Engine
+from taskengine.limits.rates import Rates
 from taskengine.live.finished import Finishes
 from taskengine.store import migrate as migrations
 from taskengine.store.cipher import Cipher
@@ -50,6 +51,7 @@ def build(settings: Settings, *, pool_size: int = 2, name: str = "taskengine", k
         cipher=cipher,
         files=ArtifactFiles(settings.home / "artifacts"),
         finishes=Finishes(client),
+        rates=Rates(client),
     )
 
 

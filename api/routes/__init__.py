@@ -1,7 +1,7 @@
 """The operations of the API, by subject."""
 
 from api.operations import Door
-from api.routes import administration, executions, queues, runs, system, tasks, workflows
+from api.routes import administration, executions, one_time_codes, queues, runs, system, tasks, workflows
 
 DOORS: tuple[Door, ...] = (
     tasks.door,
@@ -13,6 +13,7 @@ DOORS: tuple[Door, ...] = (
     queues.dead_letters,
     administration.secrets,
     administration.api_keys,
+    one_time_codes.door,
     system.door,
 )
 """Every subject, in the order of the documentation."""

@@ -18,8 +18,10 @@ class Execution(Shape):
     task_id: UUID
     attempt: int
     status: Literal["running", "succeeded", "failed", "timed_out", "cancelled", "lost"]
+    type: str
     queue: str
     worker: str
+    queued_at: datetime | None = Field(description="When it became ready; null where that was not recorded.")
     started_at: datetime
     ended_at: datetime | None
     duration_seconds: float | None
@@ -47,6 +49,14 @@ class LogList(Listing[LogLine]):
     """One page of log lines, in order."""
 
 
+class StepFile(Shape):
+    """A file that is shown with a step; `GET /v1/artifacts/{id}` opens it."""
+
+    kind: str = Field(description="What it is: `screenshot`, `dom`, `download` …")
+    id: UUID
+    name: str
+
+
 class Step(Shape):
     """A recorded piece of an attempt."""
 
@@ -59,6 +69,7 @@ class Step(Shape):
     ended_at: datetime
     result: Any
     error: ErrorInfo | None
+    files: list[StepFile] | None
 
 
 class StepList(Listing[Step]):

@@ -161,6 +161,14 @@ class LogLine(TypedDict):
     fields: dict[str, Any] | None
 
 
+class StepFile(TypedDict):
+    """A file that is shown with a step."""
+
+    kind: str
+    id: str
+    name: str
+
+
 class Step(TypedDict):
     """A recorded piece of an attempt; ``sequence`` counts within the attempt."""
 
@@ -173,6 +181,7 @@ class Step(TypedDict):
     ended_at: str
     result: Any
     error: ErrorInfo | None
+    files: list[StepFile] | None
 
 
 class Event(TypedDict):

@@ -43,8 +43,8 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """The attempt has begun something and waits for it without a worker: the task is ``waiting_input`` until its run has
-    ended, or for ``seconds`` at most; then it is queued again, and its next attempt sees what came. Takes no retry.
+    """The attempt has begun something and waits for it without a worker: the task is ``waiting_input`` until its run
+    has ended, or for ``seconds`` at most; then it is queued again, and its next attempt sees what came. Takes no retry.
     """
 
     reason: str
@@ -53,7 +53,9 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class HandedOver:
-    """The attempt is for somebody else: the task waits in ``line`` from now on (``agent:<capability>``). Takes no retry."""
+    """The attempt is for somebody else: the task waits in ``line`` (``agent:<capability>``) from now on, and takes no
+    retry for it.
+    """
 
     line: str
     reason: str

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from taskengine.domain.states import MOVES, Kind, TaskStatus, refuse
 from taskengine.domain.task import Caller
-from taskengine.lifecycle import query, tell
+from taskengine.lifecycle import own_runs, query, tell
 from taskengine.lifecycle.advance import advance
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.stop import stop_rows
@@ -37,6 +37,6 @@ def cancel(engine: Engine, caller: Caller, task_id: UUID, reason: str | None) ->
                 events.note(conn, task_id, "task.cancel_requested", data)
         else:
             ended = transitions.move(conn, "cancelled", [task_id], data=data, reason=reason)
-            advance(engine, conn, ended)
+            advance(engine, conn, ended, own_runs.stop(conn, [task_id], reason, caller.name))
             engine.db.after_commit(lambda: tell.ended(engine, ended))
     return query.task(engine, caller, task_id)

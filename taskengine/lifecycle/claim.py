@@ -27,6 +27,7 @@ class Claimed:
     execution_id: UUID
     organization_id: UUID
     type: str
+    name: str
     queue: str
     config: Any
     attempt: int
@@ -94,6 +95,7 @@ def _claimed(row: Any) -> Claimed:
         execution_id=row.execution_id,
         organization_id=row.organization_id,
         type=row.type,
+        name=row.name,
         queue=row.queue,
         config=row.config,
         attempt=row.attempt,

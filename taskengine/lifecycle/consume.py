@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from taskengine.domain.errors import EngineError
-from taskengine.lifecycle import dispatch, tell
+from taskengine.lifecycle import dispatch, scratch, tell
 from taskengine.lifecycle.advance import Carry, Untold
 from taskengine.lifecycle.claim import Claimed, claim, hold_back
 from taskengine.lifecycle.engine import Engine
@@ -102,6 +102,7 @@ def give_up(engine: Engine, attempt: Attempt, held: Sequence[Claimed]) -> None:
     handler = engine.registry.get(attempt.claimed.type)
     if not timeout and handler is not None:
         timeout = handler.timeout_seconds
+    scratch.discard(engine.settings.home, attempt.claimed.execution_id)
     log.warning("attempt_killed", task_id=str(attempt.claimed.task_id), cause=attempt.cause)
     if attempt.cause != "lost":
         finish(engine, [Ended(attempt.claimed, stopped(attempt, None, timeout))])

@@ -17,7 +17,7 @@ from taskengine.domain.cleaning import clean_json, clean_line
 from taskengine.domain.errors import HandlerError, PermanentError, Unavailable
 from taskengine.domain.ids import new_id
 from taskengine.domain.redaction import Redactor
-from taskengine.handlers.base import ArtifactRef, LogLevel, RunState, StoredFile
+from taskengine.handlers.base import ArtifactRef, LogLevel, Rate, RunState, StoredFile
 from taskengine.lifecycle import one_time_codes, own_runs, remembering, scratch
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.watch import Attempt
@@ -189,6 +189,10 @@ class RunContext:
         if code is not None:
             self.hide(code)
         return code
+
+    def take(self, key: str, *rates: Rate) -> float:
+        """Take one from a limit that all workers share."""
+        return self._engine.rates.take(f"{self.organization_id}:{key}", rates)
 
     def begin_run(self, spec: Mapping[str, Any]) -> RunState:
         """Start this task's own run, or find it."""

@@ -10,6 +10,8 @@ from uuid import UUID
 import structlog
 
 from taskengine.broker.publish import BrokerDown, Message
+from taskengine.domain import lines
+from taskengine.lifecycle import tell
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import outbox
 
@@ -26,8 +28,12 @@ def dispatch(engine: Engine, queue: str, *, if_empty: bool = False) -> int:
     ``if_empty``: only when no message waits in the broker. Otherwise all workers are busy, and the one that takes
     that message looks at the line anyway; what joins the line until then can share a pack.
 
-    Never raises for a broker that is down: the tasks stay in line and the relay sends them later.
+    Never raises for a broker that is down: the tasks stay in line and the relay sends them later. A line of agents is
+    none of the broker's: agents that wait are woken, and lease from it.
     """
+    if lines.is_agents(queue):
+        tell.waiting_for_agents(engine, queue)
+        return 0
     settings = engine.settings
     try:
         waiting = engine.publisher.waiting(queue)

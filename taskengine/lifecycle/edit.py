@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,8 @@ _PLAIN = (
     "tags",
     "metadata",
 )
+_TIMED = frozenset({"pending", "deferred", "paused"})
+"""Where a task may still wait for a time."""
 _NOT_NULL = ("name", "config", "priority", "urgency", "max_retries", "retry", "tags", "metadata")
 
 
@@ -95,15 +98,23 @@ def checked_config(engine: Engine, row: Any, config: dict[str, Any]) -> dict[str
         clear = credentials.unseal(kept, engine.cipher.decrypt, lambda _: None)
     except WrongKey as error:
         raise Conflict(str(error)) from error
-    faults, light = check_config(handler, clear, row.input_schema)
+    faults, shape = check_config(handler, clear, row.input_schema)
     if faults:
         errors = [FieldError(("config", *fault.loc), fault.msg, fault.type) for fault in faults]
         raise Invalid(f"config does not fit: {errors[0].msg}", errors)
-    return {"config": credentials.seal(clear, secret_fields(handler.Config), engine.cipher.encrypt), "light": light}
+    values: dict[str, Any] = {"config": credentials.seal(clear, secret_fields(handler.Config), engine.cipher.encrypt)}
+    return values | {"light": shape.light} | _due(row, shape.due)
+
+
+def _due(row: Any, due: datetime | None) -> dict[str, Any]:
+    """The columns of a task whose config says when it starts, and says another time now."""
+    if due is None or row.status not in _TIMED:
+        return {}
+    return {"scheduled_for": due} | ({"run_at": due} if row.status == "deferred" else {})
 
 
 def _schedule(row: Any, changes: TaskChanges) -> dict[str, Any]:
-    if row.status not in {"pending", "deferred", "paused"}:
+    if row.status not in _TIMED:
         fault = f"a task that is {row.status} waits for no time; only pending, deferred and paused ones do"
         raise Conflict(fault)
     if changes.scheduled_for is None and row.execution_type == "scheduled":

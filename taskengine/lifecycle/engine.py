@@ -12,6 +12,7 @@ from config.settings import Settings
 from taskengine.broker.publish import Publisher
 from taskengine.domain.clock import Clock, system_clock
 from taskengine.handlers.registry import Registry
+from taskengine.limits.rates import Rates
 from taskengine.live.finished import Finishes
 from taskengine.store.cipher import Cipher
 from taskengine.store.database import Database
@@ -30,6 +31,7 @@ class Engine:
     cipher: Cipher
     files: ArtifactFiles
     finishes: Finishes
+    rates: Rates
     clock: Clock = system_clock
     chance: Callable[[], float] = field(default=random.random)
 

@@ -11,11 +11,11 @@ import orjson
 import structlog
 
 from taskengine.domain.errors import ErrorInfo, Unavailable
-from taskengine.domain.outcome import Cancelled, Failed, Succeeded, TimedOut
+from taskengine.domain.outcome import Cancelled, Failed, HandedOver, Parked, Succeeded, TimedOut
 from taskengine.domain.retry import delay_seconds
 from taskengine.domain.states import MOVES
 from taskengine.domain.task import RetryPolicy
-from taskengine.lifecycle import dispatch, tell
+from taskengine.lifecycle import dispatch, own_runs, tell
 from taskengine.lifecycle.advance import Carry, Untold, advance, look_after_commit
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.run import Ended
@@ -61,6 +61,7 @@ def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any
         carry.untold.add(Untold(recorded, results))
     else:
         tell.ended(engine, recorded, results)
+    own_runs.stop_later(engine, recorded)
     dispatch.after_commit(engine, {row.queue for row in recorded if row.more})
     return len(recorded)
 
@@ -92,6 +93,12 @@ def _row(engine: Engine, ended: Ended) -> dict[str, Any]:
         case Cancelled(reason=reason):
             error = ErrorInfo("cancelled", reason).as_dict()
             return transitions.finish_row(MOVES["cancelled"], **row, execution_status="cancelled", error=error)
+        case Parked(seconds=seconds):
+            row |= {"execution_status": "succeeded", "delay_seconds": seconds}
+            return transitions.finish_row(MOVES["parked"], **row)
+        case HandedOver(line=line):
+            row |= {"execution_status": "succeeded", "delay_seconds": 0, "queue": line}
+            return transitions.finish_row(MOVES["handed_over"], **row)
         case TimedOut(error=info):
             return _failure(engine, ended, row | {"execution_status": "timed_out"}, info, True, None)
         case Failed(error=info, transient=transient, retry_after_seconds=after, counts=counts):

@@ -92,7 +92,7 @@ def make_rows(engine: Engine, ground: Ground, nodes: Sequence[Node]) -> list[dic
             else task_row(engine, caller, node.path, node.spec, errors)
         )
         # One that is at fault has no fields, but a place: others may hang on it.
-        rows.append((row or {"id": new_id()}) | _place(node, ground, rows))
+        rows.append((row or {"id": new_id()}) | _place(node, ground, rows, timed=bool(row.get("scheduled_for"))))
     if errors:
         first = errors[0]
         where = ".".join(str(part) for part in first.loc)
@@ -100,7 +100,7 @@ def make_rows(engine: Engine, ground: Ground, nodes: Sequence[Node]) -> list[dic
     return rows
 
 
-def _place(node: Node, ground: Ground, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _place(node: Node, ground: Ground, rows: Sequence[dict[str, Any]], *, timed: bool) -> dict[str, Any]:
     """What a row has by where it stands in the run. The ends of all of them matter to the step that they are in."""
     parent = ground.parent_id if node.parent is None else rows[node.parent]["id"]
     # Whatever else ends before its step begins (by hand, or by a dependency on another group) lets it go too early.
@@ -123,17 +123,17 @@ def _place(node: Node, ground: Ground, rows: Sequence[dict[str, Any]]) -> dict[s
         "waiting_on": waiting_on,
         "upstream_bad": 0,
         "has_dependents": True,
-        "status": _status(node, waiting_on, ground),
+        "status": _status(node, waiting_on, ground, timed=timed),
     }
 
 
-def _status(node: Node, waiting_on: int, ground: Ground) -> str:
+def _status(node: Node, waiting_on: int, ground: Ground, *, timed: bool) -> str:
     spec = node.spec
     plain = (
         node.kind is Kind.task
         and spec is not None
         and spec.execution_type == "automatic"
-        and spec.scheduled_for is None
+        and not timed
         and not spec.requires_human_review
         and node.run_on != "failure"
     )

@@ -29,13 +29,13 @@ from config.settings import QUEUES
 from taskengine.broker.publish import BrokerDown
 from taskengine.domain.errors import ErrorInfo, Unavailable
 from taskengine.domain.states import Kind
-from taskengine.lifecycle import conclude, dispatch, expand, overdue, tell
+from taskengine.lifecycle import conclude, dispatch, expand, overdue, own_runs, tell
 from taskengine.lifecycle.advance import advance, advance_scopes
 from taskengine.lifecycle.begin import begin, over
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.prune import prune
-from taskengine.store import idempotency, outbox, queues, runs, steps, tasks, transitions
+from taskengine.store import idempotency, memories, one_time_codes, outbox, queues, runs, steps, tasks, transitions
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +104,7 @@ def _each(ids: Sequence[UUID], duty: Callable[[UUID], object], until: float | No
 
 
 def release_due(engine: Engine) -> int:
-    """1. Queue deferred and retrying tasks whose time has come; end waits, begin expansions and sub-runs."""
+    """1. Queue deferred, retrying and parked tasks whose time has come; end waits, begin expansions and sub-runs."""
     released = 0
     for _ in range(_ROUNDS):
         with engine.db.begin() as conn:
@@ -126,8 +126,10 @@ def _release(engine: Engine, conn: Connection, due: Sequence[Any]) -> None:
     held = runs.paused_among(conn, tasks_due) if tasks_due else set()
     if held:
         transitions.move(conn, "paused", sorted(held), held=True)
-    if ready := [task_id for task_id in tasks_due if task_id not in held]:
-        came.queues |= {row.queue for row in transitions.move(conn, "queued", ready)}
+    parked = {row.id for row in due if row.status == "waiting_input"}
+    for move, ready in (("queued", set(tasks_due) - held - parked), ("woken", parked)):
+        if ready:
+            came.queues |= {row.queue for row in transitions.move(conn, move, sorted(ready))}
     for row in steps.load(conn, by_kind.get(Kind.wait, [])):
         came.add(over(conn, row))
     later = by_kind.get(Kind.expansion, []) + by_kind.get(Kind.workflow, [])[:_SUB_RUNS]
@@ -168,6 +170,7 @@ def give_up_lost(engine: Engine) -> int:
         if lost:
             log.warning("attempts_lost", count=len(lost))
             advance(engine, conn, [row for row in lost if row.completed_at is not None])
+            own_runs.stop_later(engine, lost)
             dispatch.after_commit(engine, {row.queue for row in lost if row.status == "queued"})
     tell.ended(engine, lost)
     return len(lost)
@@ -248,11 +251,13 @@ def send_canaries(engine: Engine, holder: str) -> None:
 
 
 def clean(engine: Engine, holder: str) -> None:
-    """11. Forget old idempotency keys, and finished tasks where the operator wants that."""
+    """11. Forget old idempotency keys, memories and codes, and finished tasks where the operator wants that."""
     with engine.db.autocommit() as conn:
         if not queues.take_turn(conn, "clean", holder, _CLEANING_SECONDS):
             return
         idempotency.forget_old(conn)
+        memories.forget_old(conn)
+        one_time_codes.forget_old(conn)
     if engine.settings.retention_days:
         # The tick has other duties: what is left waits for the next minute, or for `taskengine prune`.
         prune(engine, engine.settings.retention_days, most_batches=_PRUNED_BATCHES)

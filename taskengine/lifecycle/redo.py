@@ -127,6 +127,8 @@ def reopen_run(conn: Connection, caller: Caller, run: Any) -> set[UUID]:
         if newest is not None and newest.id != run.id:
             raise Conflict(f"the step that started this run was done again since; go on with run {newest.id}")
         [step] = steps.load(conn, [run.parent_task_id])
+        if step.kind == Kind.task:
+            raise Conflict(f"task {step.id} began this run; have it tried again: POST /v1/tasks/{step.id}/retry")
         if step.scope_id is None:
             raise Conflict(
                 "the step that started this run was done again since; go on with the run that it started then"

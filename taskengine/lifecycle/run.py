@@ -22,7 +22,7 @@ from taskengine.domain.errors import (
     Unavailable,
     WrongKey,
 )
-from taskengine.domain.outcome import Cancelled, Failed, Outcome, Succeeded, TimedOut
+from taskengine.domain.outcome import Cancelled, Failed, HandedOver, Outcome, Parked, Succeeded, TimedOut
 from taskengine.domain.redaction import Redactor
 from taskengine.domain.wire import check_json
 from taskengine.handlers.base import Handler
@@ -113,8 +113,8 @@ def _known(redactor: Redactor, outcome: Any) -> Outcome:
             return replace(outcome, error=_redacted(redactor, info))
         case TimedOut(error=info):
             return TimedOut(_redacted(redactor, info))
-        case Cancelled(reason=reason):
-            return Cancelled(clean_line(redactor.text(reason)))
+        case Cancelled(reason=reason) | Parked(reason=reason) | HandedOver(reason=reason):
+            return replace(outcome, reason=clean_line(redactor.text(reason)))
     fault = f"the handler returned {type(outcome).__name__}, which is no Outcome"
     return Failed(ErrorInfo("no_outcome", fault), transient=False)
 

@@ -219,6 +219,9 @@ def close_run(engine: Engine, conn: Connection, run_id: UUID) -> tuple[Any | Non
 
 def _tell_parent(engine: Engine, conn: Connection, run: Any) -> Came:
     row = next(iter(steps.load(conn, [run.parent_task_id])), None)
+    if row is not None and row.kind == Kind.task:
+        # It began the run as its own, and is parked: its next attempt takes the results.
+        return Came(queues={woken.queue for woken in transitions.move(conn, "woken", [row.id])})
     newest = runs.newest_below(conn, run.parent_task_id)
     if row is None or row.status != "running" or newest is None or newest.id != run.id:
         return Came()

@@ -67,6 +67,11 @@ def run_ended(engine: Engine, run_id: UUID) -> None:
     engine.db.after_commit(partial(_announce, engine, [{"id": run_id}]))
 
 
+def waiting_for_agents(engine: Engine, line: str) -> None:
+    """Wake agents that wait for a task of this line. A Redis that is down only makes them look later."""
+    _announce(engine, [{"id": line}])
+
+
 def _announce(engine: Engine, ends: list[dict[str, Any]]) -> None:
     if not engine.publisher.available():
         return

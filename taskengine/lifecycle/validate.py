@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -42,6 +43,15 @@ class Prepared:
     """Places of tasks of the same submission."""
     upstream_ids: list[UUID]
     """Tasks that are stored already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a type says of a task by its config; of one with templates it may not know."""
+
+    light: bool
+    line: str
+    due: datetime | None = None
 
 
 def prepare(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[list[Prepared], list[int]]:
@@ -113,7 +123,7 @@ def task_row(
     found = list(check_spec(engine, handler, spec))
     errors += [FieldError((place, *fault.loc), fault.msg, fault.type) for fault in found]
     config, data = gathered(handler, spec)
-    faults, light = check_config(handler, config, spec.input_schema)
+    faults, shape = check_config(handler, config, spec.input_schema)
     errors += [FieldError((place, "config", *fault.loc), fault.msg, fault.type) for fault in faults]
     declared = secret_fields(handler.Config)
     return {
@@ -122,17 +132,17 @@ def task_row(
         "key": spec.key,
         "name": spec.name,
         "type": spec.type,
-        "queue": spec.queue or handler.queue,
+        "queue": spec.queue or shape.line,
         "priority": int(Priority[spec.priority]),
         "urgency": 1 if spec.urgency == "urgent" else 0,
-        "light": light,
+        "light": shape.light,
         "config": credentials.seal(config, declared, engine.cipher.encrypt),
         "description": spec.description,
         "assigned_to_bot": spec.assigned_to_bot,
         "assigned_to": spec.assigned_to,
         "execution_type": spec.execution_type,
         "requires_human_review": spec.requires_human_review,
-        "scheduled_for": spec.scheduled_for,
+        "scheduled_for": spec.scheduled_for or shape.due,
         "deadline": spec.deadline,
         "expires_at": spec.expires_at,
         "max_retries": spec.max_retries,
@@ -249,26 +259,27 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 def check_config(
     handler: Handler[Any], config: dict[str, Any], input_schema: dict[str, Any] | None
-) -> tuple[list[FieldError], bool]:
-    """Faults of a config, and whether such a task is light.
+) -> tuple[list[FieldError], Shape]:
+    """Faults of a config, and the shape of such a task.
 
     A field whose value is a template is judged when it is rendered; only its syntax is checked here.
     """
+    unknown = Shape(light=False, line=handler.queue)
     if credentials.holds_reserved_name(config):
-        return [FieldError((), "the name $encrypted is reserved", "reserved_name")], False
+        return [FieldError((), "the name $encrypted is reserved", "reserved_name")], unknown
     size = len(orjson.dumps(config))
     if size > MAX_CONFIG_BYTES:
         text = f"has {size} bytes as JSON; at most {MAX_CONFIG_BYTES} are allowed"
-        return [FieldError((), text, "config_too_large")], False
+        return [FieldError((), text, "config_too_large")], unknown
     templated = templates.has_template(config)
     if templated and (number := templates.count(config)) > MAX_TEMPLATES:
         text = f"holds {number} templates; at most {MAX_TEMPLATES} are allowed"
-        return [FieldError((), text, "too_many_templates")], False
+        return [FieldError((), text, "too_many_templates")], unknown
     faults = [FieldError((), fault, "template_syntax") for fault in templates.check(config)] if templated else []
-    light = False
+    shape = unknown
     try:
         parsed = handler.Config.model_validate(config)
-        light = handler.light(parsed)
+        shape = Shape(handler.light(parsed), handler.line(parsed), handler.due(parsed))
     except ValidationError as error:
         faults += [
             FieldError(item["loc"], item["msg"], item["type"])
@@ -278,7 +289,7 @@ def check_config(
     if input_schema is not None and not templated and schemas.fault(input_schema) is None:
         found = schemas.unmet(input_schema, config, _SHOWN_ERRORS)
         faults += [FieldError(item.loc, item.msg, "input_schema") for item in found]
-    return faults, light
+    return faults, shape
 
 
 def _places(specs: Sequence[TaskSpec]) -> dict[str, int]:

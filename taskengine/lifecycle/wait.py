@@ -38,7 +38,7 @@ def wait(
             pause = _LOOK_SECONDS
         return task
     finally:
-        engine.finishes.forget(task_id, waiter)
+        engine.finishes.forget(waiter, task_id)
 
 
 def wait_run(engine: Engine, caller: Caller, run_id: UUID, seconds: float) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def wait_run(engine: Engine, caller: Caller, run_id: UUID, seconds: float) -> di
             run = query_runs.run(engine, caller, run_id)
         return run
     finally:
-        engine.finishes.forget(run_id, waiter)
+        engine.finishes.forget(waiter, run_id)
 
 
 def _ended(task: dict[str, Any], end: dict[str, Any] | None) -> dict[str, Any] | None:

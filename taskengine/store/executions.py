@@ -50,10 +50,11 @@ _LOGS = text(
 )
 _STEPS = text(
     """
-    INSERT INTO steps (execution_id, sequence, name, type, status, started_at, ended_at, result, error)
-    SELECT d.execution_id, d.sequence, d.name, d.type, d.status, d.started_at, d.ended_at, d.result, d.error
+    INSERT INTO steps (execution_id, sequence, name, type, status, started_at, ended_at, result, error, files)
+    SELECT d.execution_id, d.sequence, d.name, d.type, d.status, d.started_at, d.ended_at, d.result, d.error, d.files
     FROM json_to_recordset(CAST(:rows AS json)) AS d(execution_id uuid, sequence int, name text, type text,
-        status text, started_at timestamptz, ended_at timestamptz, result json, error json)
+        status text, started_at timestamptz, ended_at timestamptz, result json, error json,
+        files json)
         JOIN executions e ON e.id = d.execution_id
     ON CONFLICT DO NOTHING
     """
@@ -67,7 +68,7 @@ def add_logs(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def add_steps(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """Append steps: execution_id, sequence, name, type, status, started_at, ended_at, result, error."""
+    """Append steps: execution_id, sequence, name, type, status, started_at, ended_at, result, error, files."""
     if rows:
         conn.execute(_STEPS, {"rows": document(rows)})
 

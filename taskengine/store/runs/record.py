@@ -29,11 +29,11 @@ def names(conn: Connection, run_id: UUID) -> Any:
     return conn.execute(_NAMES, {"id": run_id}).one()
 
 
-_STATE = text("SELECT id, status, cancel_requested_at FROM runs WHERE id = :id")
+_STATE = text("SELECT id, status, depth, cancel_requested_at FROM runs WHERE id = :id")
 
 
 def state(conn: Connection, run_id: UUID) -> Any:
-    """(id, status, cancel_requested_at) of a run, as it stands."""
+    """(id, status, depth, cancel_requested_at) of a run, as it stands."""
     return conn.execute(_STATE, {"id": run_id}).one()
 
 
@@ -135,7 +135,8 @@ _OPEN_BELOW = text(
     """
     -- By an array, not by a join, for which the planner might read the runs below all others as well.
     SELECT id, status FROM runs WHERE completed_at IS NULL AND parent_task_id = ANY(ARRAY(
-        SELECT id FROM tasks WHERE run_id = :run_id AND key IS NOT NULL AND kind = 'workflow')) ORDER BY id
+        SELECT id FROM tasks WHERE run_id = :run_id AND key IS NOT NULL
+            AND (kind = 'workflow' OR kind = 'task' AND state IS NOT NULL))) ORDER BY id
     """
 )
 _NEWEST_BELOW = text(

@@ -10,23 +10,34 @@ the key share locks on one organization's row would queue up all its writers. ``
 
 from __future__ import annotations
 
+from taskengine.store.tables.agents import agents, function_grants
 from taskengine.store.tables.columns import metadata
+from taskengine.store.tables.deliveries import deliveries, group_members, groups, members, webhook_secrets
 from taskengine.store.tables.executions import artifacts, events, execution_logs, executions, steps
+from taskengine.store.tables.memory import memories, one_time_codes
 from taskengine.store.tables.operation import dead_letters, idempotency_keys, leaders, outbox, queues, workers
 from taskengine.store.tables.organizations import api_keys, organizations, secrets
 from taskengine.store.tables.runs import runs, workflows
 from taskengine.store.tables.tasks import task_dependencies, tasks
 
 __all__ = [
+    "agents",
     "api_keys",
     "artifacts",
     "dead_letters",
+    "deliveries",
     "events",
     "execution_logs",
     "executions",
+    "function_grants",
+    "group_members",
+    "groups",
     "idempotency_keys",
     "leaders",
+    "members",
+    "memories",
     "metadata",
+    "one_time_codes",
     "organizations",
     "outbox",
     "queues",
@@ -35,6 +46,7 @@ __all__ = [
     "steps",
     "task_dependencies",
     "tasks",
+    "webhook_secrets",
     "workers",
     "workflows",
 ]

@@ -29,8 +29,11 @@ executions = Table(
     Column("task_id", Uuid, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("status", Text, nullable=False),
+    # Of the task, as they were then: reports group by them without reading the tasks.
+    Column("type", Text, nullable=False),
     Column("queue", Text, nullable=False),
     Column("worker", Text, nullable=False),
+    moment("queued_at"),
     moment("started_at", required=True),
     moment("ended_at"),
     moment("lease_until"),
@@ -41,6 +44,21 @@ executions = Table(
     CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="leased"),
     UniqueConstraint("task_id", "attempt"),
     Index("executions_lease_idx", "lease_until", postgresql_where=text("status = 'running'")),
+    # All that reports need of an attempt, in the order in which attempts end.
+    Index(
+        "executions_ended_idx",
+        "organization_id",
+        "ended_at",
+        postgresql_include=["status", "type", "queue", "attempt", "queued_at", "started_at", "task_id"],
+        postgresql_where=text("ended_at IS NOT NULL"),
+    ),
+    # Whose error is worth reading.
+    Index(
+        "executions_failed_idx",
+        "organization_id",
+        "ended_at",
+        postgresql_where=text("status IN ('failed', 'timed_out', 'lost')"),
+    ),
 )
 
 steps = Table(
@@ -55,6 +73,8 @@ steps = Table(
     moment("ended_at", required=True),
     Column("result", JSON),
     Column("error", JSON),
+    # What is shown with it: a list of {kind, id, name}.
+    Column("files", JSON),
 )
 
 execution_logs = Table(

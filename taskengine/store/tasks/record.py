@@ -84,15 +84,40 @@ def request_cancels(conn: Connection, ids: Sequence[UUID], reason: str | None) -
 
 _DUE = text(
     """
-    SELECT id, kind, queue FROM tasks WHERE status IN ('deferred', 'retrying') AND run_at <= now()
+    SELECT id, kind, queue, status FROM tasks
+    WHERE status IN ('deferred', 'retrying', 'waiting_input') AND run_at <= now()
+        AND (kind = 'task' OR status <> 'waiting_input')
     ORDER BY run_at LIMIT :limit FOR UPDATE SKIP LOCKED
     """
 )
 
 
 def due(conn: Connection, limit: int) -> Rows:
-    """Deferred and retrying tasks whose time has come, locked. Uses tasks_due_idx."""
+    """Deferred, retrying and parked tasks whose time has come, locked. Uses tasks_due_idx."""
     return list(conn.execute(_DUE, {"limit": limit}))
+
+
+_HELD = text(
+    """
+    SELECT t.* FROM tasks t JOIN executions e ON e.id = :execution_id AND e.task_id = t.id
+    WHERE t.id = :task_id AND t.status = 'running' AND e.status = 'running' FOR NO KEY UPDATE OF t
+    """
+)
+
+
+def held(conn: Connection, task_id: UUID, execution_id: UUID) -> Any | None:
+    """Every column of a task, locked, if that attempt still holds it; else None."""
+    return conn.execute(_HELD, {"task_id": task_id, "execution_id": execution_id}).first()
+
+
+_STATES = text(
+    "SELECT id, organization_id, state FROM tasks WHERE id = ANY(CAST(:ids AS uuid[])) AND state IS NOT NULL"
+)
+
+
+def states(conn: Connection, ids: Sequence[UUID]) -> Rows:
+    """(id, organization_id, state) of those that have a state: of a task the run that it began."""
+    return list(conn.execute(_STATES, {"ids": list(ids)}))
 
 
 _EXPIRED = text(

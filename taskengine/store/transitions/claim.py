@@ -10,17 +10,18 @@ from sqlalchemy import Connection, text
 from taskengine.store.database import Rows
 
 _TAKEN = """
-    t.id, t.organization_id, t.type, t.queue, t.config, t.attempt, t.error_count, t.max_retries, t.retry,
+    t.id, t.organization_id, t.type, t.name, t.queue, t.config, t.attempt, t.error_count, t.max_retries, t.retry,
     t.timeout_seconds, t.input_schema, t.output_schema, t.run_id, t.path, t.parent_id, t.scope_id, t.bindings, t.input,
-    t.has_dependents
+    t.has_dependents, t.queued_at
 """
 _LEASED = """
     given AS (
         SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:executions AS uuid[])) AS g(task_id, execution_id)
     ), leased AS (
-        INSERT INTO executions (id, organization_id, task_id, attempt, status, queue, worker, started_at, lease_until)
-        SELECT given.execution_id, taken.organization_id, taken.id, taken.attempt, 'running', taken.queue, :worker,
-            statement_timestamp(), statement_timestamp() + make_interval(secs => :lease)
+        INSERT INTO executions (id, organization_id, task_id, attempt, status, type, queue, worker, queued_at,
+            started_at, lease_until)
+        SELECT given.execution_id, taken.organization_id, taken.id, taken.attempt, 'running', taken.type, taken.queue,
+            :worker, taken.queued_at, statement_timestamp(), statement_timestamp() + make_interval(secs => :lease)
         FROM taken JOIN given ON given.task_id = taken.id
     )
 """

@@ -16,7 +16,7 @@ _FINISH = text(
     WITH d AS (
         SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS d(
             execution_id uuid, task_id uuid, execution_status text, status text, event text, result json, error json,
-            delay_seconds double precision, failed int, dead boolean)
+            delay_seconds double precision, failed int, dead boolean, queue text)
     ), locked AS (
         SELECT e.id FROM executions e JOIN d ON d.execution_id = e.id JOIN tasks t ON t.id = e.task_id
         WHERE e.status = 'running' AND NOT (:alone AND t.has_dependents)
@@ -28,16 +28,18 @@ _FINISH = text(
     ), moved AS (
         -- Whoever asked for a cancel that came too late for this attempt gets no other attempt.
         UPDATE tasks t SET result = d.result,
-            status = CASE WHEN d.status = 'retrying' AND t.cancel_requested_at IS NOT NULL THEN 'cancelled'
-                ELSE d.status END,
+            status = CASE WHEN d.status IN ('retrying', 'waiting_input') AND t.cancel_requested_at IS NOT NULL
+                THEN 'cancelled' ELSE d.status END,
+            queue = coalesce(d.queue, t.queue),
             last_error = coalesce(d.error, t.last_error), error_count = t.error_count + d.failed, updated_at = now(),
             run_at = CASE WHEN t.cancel_requested_at IS NULL THEN now() + make_interval(secs => d.delay_seconds) END,
-            completed_at = CASE WHEN d.status <> 'retrying' OR t.cancel_requested_at IS NOT NULL THEN now() END
+            completed_at = CASE WHEN d.status NOT IN ('retrying', 'waiting_input') OR t.cancel_requested_at IS NOT NULL
+                THEN now() END
         FROM ended JOIN d ON d.execution_id = ended.id
         WHERE t.id = ended.task_id AND t.status = 'running'
         RETURNING t.id, t.organization_id, t.type, t.queue, t.attempt, t.status, t.started_at, t.updated_at,
             t.completed_at, t.error_count, t.last_error, t.cancel_requested_at, t.cancel_reason, t.has_dependents,
-            t.kind, t.run_id, t.scope_id, t.ended_bad,
+            t.kind, t.run_id, t.scope_id, t.ended_bad, t.state IS NOT NULL AS has_run,
             CASE t.status WHEN 'cancelled' THEN 'task.cancelled' ELSE d.event END AS event, d.dead,
             d.error, d.execution_id
     ), noted AS (
@@ -54,7 +56,7 @@ _FINISH = text(
         FROM (SELECT DISTINCT queue FROM moved) AS own
     )
     SELECT id, organization_id, queue, status, attempt, error_count, last_error, started_at, updated_at, completed_at,
-        cancel_requested_at, cancel_reason, has_dependents, kind, run_id, scope_id, ended_bad,
+        cancel_requested_at, cancel_reason, has_dependents, kind, run_id, scope_id, ended_bad, has_run,
         lines.more
     FROM moved JOIN lines USING (queue)
     """
@@ -65,7 +67,8 @@ def finish(conn: Connection, rows: Sequence[dict[str, Any]], *, alone: bool) -> 
     """End attempts, and move their tasks, where the attempt still holds its task (fencing by execution id).
 
     Each row: execution_id, task_id, execution_status, status, event, result, error, delay_seconds, failed (1 when
-    it counts against the retries), dead (leaves a dead letter). Rows that come back were recorded.
+    it counts against the retries), dead (leaves a dead letter), queue (another line to wait in, or None). Rows that
+    come back were recorded; ``has_run`` says that the task began a run of its own.
     ``more`` says that the queue has tasks in line. ``alone`` says that no other statement will follow in this
     transaction: tasks that others depend on are left.
     """
@@ -80,6 +83,7 @@ def finish_row(move: Move[TaskStatus], **values: Any) -> dict[str, Any]:
         "delay_seconds": None,
         "failed": 0,
         "dead": False,
+        "queue": None,
     } | values
 
 
@@ -113,7 +117,8 @@ _LOSE = text(
     ), enqueued AS ("""
     + RING.format(source="moved WHERE status = 'queued'")
     + """)
-    SELECT id, organization_id, queue, status, completed_at, has_dependents, kind, run_id, scope_id, ended_bad
+    SELECT id, organization_id, queue, status, completed_at, has_dependents, kind, run_id, scope_id, ended_bad,
+        state IS NOT NULL AS has_run
     FROM moved
     """
 )

@@ -48,7 +48,8 @@ _INSERT = text(
         SELECT organization_id, id, run_id, 'task.created', status, 0 FROM new
     ), open AS MATERIALIZED (
         -- A queue may be rung at once while nothing stands in its line, nothing is on the way and it is not paused.
-        SELECT w.queue, on_the_way, w.tasks <= :at_once AND NOT on_the_way
+        -- Agents' lines are never rung for: agents lease from the line itself.
+        SELECT w.queue, on_the_way, w.tasks <= :at_once AND NOT on_the_way AND w.queue NOT LIKE 'agent:%'
             AND (SELECT o.task_id FROM outbox o WHERE o.queue = w.queue AND o.published_at IS NULL
                 ORDER BY o.organization_id LIMIT 1) IS NULL
             AND NOT EXISTS (SELECT FROM queues q WHERE q.name = w.queue AND q.paused) AS free

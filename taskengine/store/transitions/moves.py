@@ -55,6 +55,8 @@ _AFRESH = (
     " cancel_reason = NULL, expires_at = CASE WHEN expires_at > statement_timestamp() THEN expires_at END"
 )
 _LET_GO = ", held = false"
+# A task that is tried again by hand begins a new run of its own; what a step has done so far stays noted.
+_NO_RUN = ", state = CASE WHEN kind <> 'task' THEN state END"
 _RESET = _AFRESH + (
     ", started_at = NULL, queued_at = NULL, run_at = NULL, times_out_at = NULL, last_error = NULL, state = NULL,"
     " held = false, gated = parent_id IS NOT NULL,"
@@ -69,11 +71,12 @@ _GOES_ON = (
 _STATEMENTS: dict[str, TextClause] = {
     "queued": _statement(_QUEUED, rings=True, condition="AND waiting_on = 0"),
     "deferred": _statement(", run_at = scheduled_for", rings=False, condition="AND waiting_on = 0"),
+    "woken": _statement(_QUEUED, rings=True, condition="AND kind = 'task'"),
     "triggered": _statement(_QUEUED + ", triggered = true", rings=True),
-    "retried": _statement(_QUEUED + _AFRESH, rings=True),
-    "retried_pending": _statement(_AFRESH + ", review = NULL", rings=False),
-    "retried_deferred": _statement(_AFRESH + ", run_at = scheduled_for", rings=False),
-    "redriven": _statement(_QUEUED + _AFRESH, rings=True),
+    "retried": _statement(_QUEUED + _AFRESH + _NO_RUN, rings=True),
+    "retried_pending": _statement(_AFRESH + _NO_RUN + ", review = NULL", rings=False),
+    "retried_deferred": _statement(_AFRESH + _NO_RUN + ", run_at = scheduled_for", rings=False),
+    "redriven": _statement(_QUEUED + _AFRESH + _NO_RUN, rings=True),
     "cancelled": _statement(
         _ENDED
         + ", cancel_requested_at = coalesce(cancel_requested_at, statement_timestamp()), cancel_reason = :reason",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,8 @@ from uuid import UUID, uuid4
 
 import requests
 
-from taskengine.handlers.base import ArtifactRef, LogLevel
+from taskengine.domain.errors import PermanentError
+from taskengine.handlers.base import ArtifactRef, LogLevel, Rate, RunState, StoredFile
 
 
 @dataclass
@@ -25,10 +26,15 @@ class Step:
     type: str
     value: Any = None
     error: str | None = None
+    files: list[tuple[str, ArtifactRef]] = field(default_factory=list)
 
     def result(self, value: Any) -> None:
         """Set the step's result."""
         self.value = value
+
+    def attach(self, kind: str, file: ArtifactRef) -> None:
+        """Show a stored file with the step."""
+        self.files.append((kind, file))
 
 
 @dataclass
@@ -44,6 +50,20 @@ class HandlerContext:
     execution_id: UUID = field(default_factory=uuid4)
     organization_id: UUID = field(default_factory=uuid4)
     idempotency_key: str = "idempotency-key-of-the-task"
+    task_name: str = "a task"
+    task_type: str = "a_type"
+    run_id: UUID | None = None
+    memory: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What was remembered, as JSON; hand it on to the context of a later task."""
+    hidden: set[str] = field(default_factory=set)
+    codes: dict[str, list[str]] = field(default_factory=dict)
+    """One-time codes that came, by identifier."""
+    begun: list[dict[str, Any]] = field(default_factory=list)
+    """Specs of the runs that were begun."""
+    run: RunState | None = None
+    waits: list[float] = field(default_factory=list)
+    """What ``take`` answers, one after the other; then 0."""
+    taken: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
     logs: list[tuple[str, str]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -85,8 +105,63 @@ class HandlerContext:
         self.artifacts[ref_id] = path
         return ArtifactRef(ref_id, name, content_type, path.stat().st_size)
 
+    def open_artifact(self, artifact_id: UUID) -> StoredFile:
+        path = self.artifacts.get(artifact_id)
+        if path is None:
+            raise PermanentError("unknown_artifact", f"there is no artifact {artifact_id}")
+        ref = ArtifactRef(artifact_id, path.name, "application/octet-stream", path.stat().st_size)
+        return StoredFile(ref, path.open("rb"))
+
+    def scratch(self) -> Path:
+        folder = self.directory / "scratch"
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def secret(self, name: str) -> str:
+        if name not in self.secrets:
+            raise PermanentError("unknown_secret", f"there is no secret {name!r}")
         return self.secrets[name]
+
+    def has_secret(self, name: str) -> bool:
+        return name in self.secrets
+
+    def hide(self, text: str) -> None:
+        self.hidden.add(text)
+
+    def redacted(self, text: str) -> str:
+        for known in sorted(self.hidden | set(self.secrets.values()), key=len, reverse=True):
+            text = text.replace(known, "***")
+        return text
+
+    def remember(
+        self, space: str, key: str, value: Any, *, secret: bool = False, ttl_seconds: float | None = None
+    ) -> None:
+        self.memory[space, key] = json.dumps(value)
+
+    def recall(self, space: str, key: str) -> Any:
+        return json.loads(self.memory.get((space, key), "null"))
+
+    def forget(self, space: str, key: str) -> None:
+        self.memory.pop((space, key), None)
+
+    def pushed_code(self, identifier: str, since: datetime) -> str | None:
+        waiting = self.codes.get(identifier)
+        return waiting.pop() if waiting else None
+
+    def begin_run(self, spec: Mapping[str, Any]) -> RunState:
+        if self.run is None:
+            self.begun.append(dict(spec))
+            self.run = RunState(uuid4(), "running", False, {}, None)
+        return self.run
+
+    def own_run(self) -> RunState | None:
+        return self.run
+
+    def take(self, key: str, *rates: Rate) -> float:
+        seconds = self.waits.pop(0) if self.waits else 0.0
+        if not seconds:
+            self.taken.append(key)
+        return seconds
 
     def cancelled(self) -> bool:
         return self.stop

@@ -47,7 +47,7 @@ def test_from_completed_there_is_no_way() -> None:
 
 def test_a_running_task_is_not_moved_by_waiting_moves() -> None:
     movers = {name for name, move in MOVES.items() if TaskStatus.running in move.sources and not move.of_steps}
-    assert movers == {"completed", "failed", "retry_scheduled", "lost", "cancelled"}
+    assert movers == {"completed", "failed", "retry_scheduled", "lost", "cancelled", "parked", "handed_over"}
     assert {MOVES[name].target for name in movers} - FINAL == {TaskStatus.retrying, TaskStatus.queued}
 
 

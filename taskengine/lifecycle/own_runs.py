@@ -1,0 +1,101 @@
+"""Runs that a task begins as its own, and waits for: begun once, stopped with the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from taskengine.domain.errors import EngineError, Invalid, PermanentError, TransientError
+from taskengine.domain.states import RUN_FINAL, RunStatus
+from taskengine.domain.task import Caller
+from taskengine.domain.workflow import RunSpec
+from taskengine.handlers.base import RunState
+from taskengine.lifecycle import outset, start_run
+from taskengine.lifecycle.advance import advance
+from taskengine.lifecycle.begin import MAX_DEPTH
+from taskengine.lifecycle.came import Came
+from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.stop import stop_run
+from taskengine.store import runs, steps, tasks
+
+log = structlog.get_logger(__name__)
+
+
+def begin(engine: Engine, task_id: UUID, execution_id: UUID, spec: Mapping[str, Any]) -> RunState:
+    """Start the run of a task whose attempt this is, or find the one that it has.
+
+    PermanentError ``invalid_run`` naming the fault where the spec is none; TransientError ``attempt_lost`` when the
+    attempt holds its task no longer.
+    """
+    with engine.db.begin() as conn:
+        row = tasks.held(conn, task_id, execution_id)
+        if row is None:
+            raise TransientError("attempt_lost", "the attempt was given up meanwhile; nothing was started")
+        if row.state is None:
+            _begin(engine, conn, row, spec)
+    found = find(engine, task_id)
+    assert found is not None
+    return found
+
+
+def _begin(engine: Engine, conn: Connection, row: Any, spec: Mapping[str, Any]) -> None:
+    around = runs.state(conn, row.run_id) if row.run_id is not None else None
+    depth = 1 if around is None else around.depth + 1
+    if depth > MAX_DEPTH:
+        raise PermanentError("runs_too_deep", f"runs start runs more than {MAX_DEPTH} levels deep")
+    caller = Caller(row.organization_id, None, row.created_by, frozenset())
+    try:
+        plan = start_run.prepare(engine, conn, caller, RunSpec.model_validate(spec))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise PermanentError("invalid_run", f"{where}: {first['msg']}") from None
+    except Invalid as error:
+        raise PermanentError("invalid_run", error.detail, {"code": error.code}) from None
+    own = {"parent_task_id": row.id, "depth": depth}
+    run_id, came = outset.open_run(engine, conn, plan.row | own, plan.nodes)
+    steps.set_state(conn, row.id, {"run_id": str(run_id)})
+    advance(engine, conn, [], came, [run_id])
+
+
+def find(engine: Engine, task_id: UUID) -> RunState | None:
+    """The run that a task began since it was last retried by hand, as it stands."""
+    with engine.db.autocommit() as conn:
+        row = next(iter(tasks.states(conn, [task_id])), None)
+        if row is None:
+            return None
+        run_id = UUID(row.state["run_id"])
+        run = runs.get(conn, row.organization_id, run_id)
+        if run is None:
+            raise PermanentError("run_gone", f"run {run_id}, which this task waited for, was deleted")
+        final = RunStatus(run.status) in RUN_FINAL
+        return RunState(run_id, run.status, final, steps.results(conn, run_id), run.error)
+
+
+def stop(conn: Connection, task_ids: Sequence[UUID], reason: str | None, by: str) -> Came:
+    """Have the runs stop that tasks began, since these ended without them."""
+    came = Came()
+    for run in steps.sub_runs(conn, task_ids):
+        came.add(stop_run(conn, run.id, reason, by))
+    return came
+
+
+def stop_later(engine: Engine, ended: Sequence[Any]) -> None:
+    """Stop the runs of rows (as ``transitions`` returns them) that ended other than well, once that is committed."""
+    ids = [row.id for row in ended if row.has_run and row.completed_at is not None and row.status != "completed"]
+    if not ids:
+        return
+
+    def stop_now() -> None:
+        try:
+            with engine.db.begin() as conn:
+                advance(engine, conn, [], stop(conn, ids, "the task that started it has ended", "engine"))
+        except EngineError as error:
+            log.warning("own_run_not_stopped", reason=str(error))
+
+    engine.db.after_commit(stop_now)
