@@ -1,0 +1,150 @@
+"""Attempts that begin a run of their own and wait for it without a worker; and those that are for somebody else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from taskengine.domain.errors import Conflict, PermanentError
+from taskengine.domain.outcome import HandedOver, Outcome, Parked, Succeeded
+from taskengine.domain.run import RunFilter
+from taskengine.domain.workflow import RetrySpec
+from taskengine.handlers.base import Context
+from taskengine.lifecycle import cancel, control, query_runs, recover
+from taskengine.lifecycle.retry_run import retry as retry_run
+from tests.conftest import Bench
+from tests.integration.lifecycle.conftest import PAGE, Probe, ProbeConfig, events, last_error
+
+ONE_STEP = {"definition": {"name": "inner", "steps": [{"id": "say", "type": "task", "task": {"type": "echo"}}]}}
+FAILING = {
+    "definition": {
+        "name": "inner",
+        "steps": [
+            {"id": "say", "type": "task", "task": {"type": "echo", "config": {"fail_times": 9}, "max_retries": 0}}
+        ],
+    }
+}
+
+
+@pytest.fixture
+def parent(bench: Bench, probe: Probe) -> UUID:
+    """A task that begins a run, whose spec its config holds, and gives what that gave."""
+
+    def does(ctx: Context, config: ProbeConfig) -> Outcome:
+        assert isinstance(config.value, dict)
+        run = ctx.begin_run(config.value)
+        if not run.final:
+            return Parked(f"waits for run {run.id}")
+        if run.status != "completed":
+            raise PermanentError("sub_run_failed", f"run {run.id} ended {run.status}")
+        return Succeeded({"run": str(run.id), "results": run.results})
+
+    probe.does = does
+    (task_id,) = bench.submit({"type": "probe", "config": {"value": ONE_STEP}})
+    return task_id
+
+
+def own_runs(bench: Bench, task_id: UUID) -> list[dict[str, Any]]:
+    return query_runs.runs(bench.engine, bench.caller, RunFilter(parent_task_id=task_id), PAGE).items
+
+
+def parts(bench: Bench, run_id: UUID) -> list[UUID]:
+    return [row.id for row in bench.sql("SELECT id FROM tasks WHERE run_id = :id ORDER BY id", id=run_id)]
+
+
+def test_a_task_waits_for_its_run_without_a_worker_and_takes_its_results(bench: Bench, parent: UUID) -> None:
+    bench.work(parent)
+    assert bench.task(parent)["status"] == "waiting_input"
+    (run,) = own_runs(bench, parent)
+    bench.work(*parts(bench, run["id"]))
+    assert bench.task(parent)["status"] == "queued"
+    bench.work(parent)
+    task = bench.task(parent)
+    assert task["status"] == "completed"
+    assert task["result"] == {"run": str(run["id"]), "results": {"say": {"message": None}}}
+    assert task["error_count"] == 0
+    assert events(bench, parent) == ["created", "claimed", "parked", "woken", "claimed", "completed"]
+
+
+def test_an_attempt_that_was_lost_after_it_began_its_run_finds_it_again(
+    bench: Bench, probe: Probe, parent: UUID
+) -> None:
+    does = probe.does
+    probe.does = lambda ctx, config: does(ctx, config) and Parked("for a moment", 0)
+    bench.work(parent)
+    recover.release_due(bench.engine)
+    probe.does = does
+    bench.work(parent)
+    assert bench.task(parent)["status"] == "waiting_input"
+    assert len(own_runs(bench, parent)) == 1
+
+
+def test_a_cancelled_task_stops_its_run(bench: Bench, parent: UUID) -> None:
+    bench.work(parent)
+    cancel.cancel(bench.engine, bench.caller, parent, "no more")
+    assert bench.task(parent)["status"] == "cancelled"
+    (run,) = own_runs(bench, parent)
+    assert run["status"] == "cancelled"
+
+
+def test_a_task_that_fails_by_itself_stops_its_run(bench: Bench, probe: Probe, parent: UUID) -> None:
+    does = probe.does
+
+    def breaks(ctx: Context, config: ProbeConfig) -> Outcome:
+        does(ctx, config)
+        raise PermanentError("broken", "after it began")
+
+    probe.does = breaks
+    bench.work(parent)
+    assert bench.task(parent)["status"] == "failed"
+    (run,) = own_runs(bench, parent)
+    assert run["status"] == "cancelled"
+
+
+def test_a_retry_by_hand_begins_a_new_run(bench: Bench, parent: UUID) -> None:
+    bench.sql("UPDATE tasks SET config = :config WHERE id = :id", id=parent, config=json.dumps({"value": FAILING}))
+    bench.work(parent)
+    (first,) = own_runs(bench, parent)
+    bench.work(*parts(bench, first["id"]))
+    bench.work(parent)
+    assert last_error(bench, parent)["code"] == "sub_run_failed"
+    with pytest.raises(Conflict, match=f"{parent}/retry"):
+        retry_run(bench.engine, bench.caller, first["id"], RetrySpec())
+    control.retry(bench.engine, bench.caller, parent)
+    bench.work(parent)
+    assert bench.task(parent)["status"] == "waiting_input"
+    assert len(own_runs(bench, parent)) == 2
+
+
+def test_a_spec_that_is_none_fails_the_task_with_its_fault(bench: Bench, probe: Probe, parent: UUID) -> None:
+    bench.sql("UPDATE tasks SET config = :config WHERE id = :id", id=parent, config='{"value": {"workflow": "nope"}}')
+    bench.work(parent)
+    error = last_error(bench, parent)
+    assert error["code"] == "invalid_run"
+    assert "nope" in error["message"]
+    assert own_runs(bench, parent) == []
+
+
+def test_a_parked_task_goes_on_when_its_time_is_up(bench: Bench, probe: Probe) -> None:
+    probe.does = lambda ctx, config: Parked("a moment", 0) if ctx.attempt == 1 else Succeeded(ctx.attempt)
+    (task_id,) = bench.submit({"type": "probe", "config": {}})
+    bench.work(task_id)
+    assert bench.task(task_id)["status"] == "waiting_input"
+    recover.release_due(bench.engine)
+    bench.work(task_id)
+    assert bench.task(task_id)["result"] == 2
+
+
+def test_what_is_handed_over_waits_in_the_other_line(bench: Bench, probe: Probe) -> None:
+    probe.does = lambda ctx, config: HandedOver("agent:counting", "an agent counts")
+    (task_id,) = bench.submit({"type": "probe", "config": {}})
+    bench.work(task_id)
+    recover.release_due(bench.engine)
+    task = bench.task(task_id)
+    assert (task["status"], task["queue"], task["error_count"]) == ("queued", "agent:counting", 0)
+    (place,) = bench.sql("SELECT queue FROM outbox WHERE task_id = :id", id=task_id)
+    assert place.queue == "agent:counting"
+    assert events(bench, task_id)[-2:] == ["handed_over", "queued"]
