@@ -33,8 +33,8 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_AWAY_SECONDS = 5.0
-"""After a failure Redis is left alone this long, so that not every taking waits for its time-out."""
+_AWAY_SECONDS = 15.0
+"""After a failure Redis is left alone this long: with its retries, the client takes seconds to find it away."""
 _OWN_MOST = 10_000
 """Most takings of a key that a process remembers; a larger count is kept by Redis only."""
 _MOST_KEYS = 1000
