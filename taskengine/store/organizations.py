@@ -28,6 +28,11 @@ def by_name(conn: Connection, name: str) -> UUID | None:
     return conn.execute(select(organizations.c.id).where(organizations.c.name == name)).scalar()
 
 
+def name_of(conn: Connection, organization_id: UUID) -> str | None:
+    """The name of an organization."""
+    return conn.execute(select(organizations.c.name).where(organizations.c.id == organization_id)).scalar()
+
+
 def add_key(conn: Connection, values: dict[str, Any]) -> Any:
     """Store a key's hash; returns the row without it."""
     return conn.execute(insert(api_keys).values(**values).returning(*_SHOWN)).one()

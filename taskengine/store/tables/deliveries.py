@@ -63,7 +63,13 @@ deliveries = Table(
     Index("deliveries_next_idx", "next_attempt_at", postgresql_where=text("status = 'pending'")),
     Index("deliveries_lease_idx", "lease_until", postgresql_where=text("status = 'sending'")),
     Index("deliveries_ended_idx", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
-    Index(None, "organization_id", "id"),
+    Index(
+        None,
+        "organization_id",
+        "id",
+        # For reports.
+        postgresql_include=["status", "channel", "attempt", "created_at", "completed_at"],
+    ),
     Index(None, "organization_id", "status", "id"),
     Index("deliveries_task_idx", "task_id", "id", postgresql_where=text("task_id IS NOT NULL")),
     Index("deliveries_run_idx", "run_id", "id", postgresql_where=text("run_id IS NOT NULL")),

@@ -76,8 +76,8 @@ _HISTORY = (
     SELECT organization_id, id, 'task.created', status, 0 FROM tasks
     """,
     """
-    INSERT INTO executions (id, organization_id, task_id, attempt, status, queue, worker, started_at, ended_at)
-    SELECT id, organization_id, id, 1, 'succeeded', queue, 'w', now(), now() FROM tasks WHERE status = 'completed'
+    INSERT INTO executions (id, organization_id, task_id, attempt, status, type, queue, worker, started_at, ended_at)
+    SELECT id, organization_id, id, 1, 'succeeded', type, queue, 'w', now(), now() FROM tasks WHERE status = 'completed'
     """,
     """
     INSERT INTO execution_logs (execution_id, sequence, at, level, message)

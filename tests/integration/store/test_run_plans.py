@@ -172,8 +172,8 @@ _HISTORY = (
     UNION ALL SELECT organization_id, NULL, id, 'run.started', 'running', 0 FROM runs
     """,
     """
-    INSERT INTO executions (id, organization_id, task_id, attempt, status, queue, worker, started_at, ended_at)
-    SELECT id, organization_id, id, 1, CASE status WHEN 'failed' THEN 'failed' ELSE 'succeeded' END, queue, 'w',
+    INSERT INTO executions (id, organization_id, task_id, attempt, status, type, queue, worker, started_at, ended_at)
+    SELECT id, organization_id, id, 1, CASE status WHEN 'failed' THEN 'failed' ELSE 'succeeded' END, type, queue, 'w',
         now(), now()
     FROM tasks WHERE status IN ('completed', 'failed') AND kind = 'task'
     """,
