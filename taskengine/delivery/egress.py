@@ -1,4 +1,4 @@
-"""The one HTTP client for calls that leave the engine.
+"""The one HTTP client, and the one TCP connection, for calls that leave the engine.
 
 A target's name is looked up once; each address of the answer is checked, and the socket connects to an address that
 passed, so a second answer of the name server (DNS rebinding) never comes into play. Redirects open their connections
@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -54,6 +55,51 @@ class EgressRefused(PermanentError):
         )
 
 
+def _permitted(policy: EgressPolicy, host: str, port: int) -> list[_Candidate]:
+    """Look up, check: the addresses of ``host`` that may be connected to, at least one."""
+    candidates = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+    permitted = [item for item in candidates if policy.permits(host, port, parse_address(str(item[4][0])))]
+    if not permitted:
+        raise EgressRefused(host, port, str(candidates[0][4][0]))
+    return permitted
+
+
+def _connect_first(
+    candidates: Sequence[_Candidate], seconds: Callable[[], float | None], options: Iterable[tuple[Any, ...]] = ()
+) -> socket.socket:
+    """The first candidate that answers; the last one's error when none does."""
+    failure = OSError("no address to connect to")
+    for family, kind, protocol, _, address in candidates:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            for option in options:
+                sock.setsockopt(*option)
+            sock.settimeout(seconds())
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            return sock
+    raise failure
+
+
+def open_socket(allow: Sequence[str], host: str, port: int, seconds: float) -> socket.socket:
+    """A TCP connection under the rules of all outgoing calls, for protocols other than HTTP; ``seconds`` bounds the
+    connecting, and each operation on the socket until it is given another time-out.
+
+    Raises EgressRefused; OSError when there is no such name (``socket.gaierror``), nothing answers, or the time is up.
+    """
+    ends = time.monotonic() + seconds
+    try:
+        permitted = _permitted(EgressPolicy(allow), host.strip("[]"), port)
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "the name cannot exist") from None
+    sock = _connect_first(permitted, lambda: max(ends - time.monotonic(), 0.001))
+    sock.settimeout(seconds)
+    return sock
+
+
 class _Guarded(HTTPConnection):
     """A connection that goes to a checked address only, and ends with the running time limit."""
 
@@ -63,40 +109,17 @@ class _Guarded(HTTPConnection):
         """Look up, check, connect: the one place where a target's socket is made."""
         host, port = self.host.strip("[]"), self.port
         try:
-            candidates = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM)
+            permitted = _permitted(self.policy, host, port)
         except socket.gaierror as error:
             raise NameResolutionError(host, self, error) from error
         except UnicodeError:
             raise LocationParseError(host) from None
-        permitted = [item for item in candidates if self._permits(host, port, item)]
-        if not permitted:
-            raise EgressRefused(host, port, str(candidates[0][4][0]))
         try:
-            return self._connect_first(permitted)
+            return _connect_first(permitted, self._phase_seconds, self.socket_options or ())
         except TimeoutError as error:
             raise ConnectTimeoutError(self, f"connection to {host} timed out") from error
         except OSError as error:
             raise NewConnectionError(self, f"{error.strerror or error}") from error
-
-    def _permits(self, host: str, port: int, candidate: _Candidate) -> bool:
-        return self.policy.permits(host, port, parse_address(candidate[4][0]))
-
-    def _connect_first(self, candidates: Sequence[_Candidate]) -> socket.socket:
-        """The first candidate that answers; the last one's error when none does."""
-        failure = OSError("no address to connect to")
-        for family, kind, protocol, _, address in candidates:
-            sock = socket.socket(family, kind, protocol)
-            try:
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                sock.settimeout(self._phase_seconds())
-                sock.connect(address)
-            except OSError as error:
-                sock.close()
-                failure = error
-            else:
-                return sock
-        raise failure
 
     def _phase_seconds(self) -> float | None:
         limit = current_limit()
