@@ -9,6 +9,7 @@ EngineError
 ├── NotFound
 ├── Conflict
 │   ├── InvalidTransition   names from, to and what is allowed
+│   ├── LeaseOver           an agent's lease has ended; names how
 │   └── IdempotencyConflict
 ├── Forbidden
 ├── Unauthenticated
@@ -103,6 +104,12 @@ class InvalidTransition(Conflict):
     """The state machine does not allow this move; ``extra`` holds from, to and allowed."""
 
     code: ClassVar[str] = "invalid_transition"
+
+
+class LeaseOver(Conflict):
+    """An agent's lease has ended; ``extra`` holds execution_status (None: at this moment) and task_id."""
+
+    code: ClassVar[str] = "lease_over"
 
 
 class IdempotencyConflict(Conflict):

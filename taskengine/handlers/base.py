@@ -6,6 +6,7 @@ A type is a class with a config model, an output model, a queue and ``run``. It 
 
 from __future__ import annotations
 
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from taskengine.domain.outcome import Outcome
+from taskengine.domain.reporting import Report, ReportQuery
 from taskengine.domain.wire import few_fields
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -167,6 +169,18 @@ class Context(Protocol):
     def take(self, key: str, *rates: Rate) -> float:
         """Take one from a limit that all workers share; 0 when it was there, else the seconds until it may be."""
 
+    def block(self, key: str, seconds: float) -> None:
+        """Let nobody ``take`` from a limit for so long, since the other side said so."""
+
+    def agents(self, capability: str) -> int:
+        """How many agents with that capability are alive."""
+
+    def may_call(self, function: str) -> bool:
+        """Whether the operator granted a function (of ``handlers.functions``) to the organization."""
+
+    def report(self, query: ReportQuery) -> Report:
+        """Figures of the organization over a period; PermanentError ``report_too_slow`` when that takes too long."""
+
     def cancelled(self) -> bool:
         """Whether the attempt should stop: it was cancelled, timed out, or its worker is shutting down."""
 
@@ -175,6 +189,11 @@ class Context(Protocol):
 
     def http(self) -> requests.Session:
         """The guarded HTTP client: private targets are refused unless the operator allowed them."""
+
+    def connect(self, host: str, port: int, seconds: float) -> socket.socket:
+        """A TCP connection under the same rules, which the caller closes; ``seconds`` is also the socket's time-out.
+        Raises PermanentError ``egress_refused``; OSError when there is no such name, nothing answers, or time is up.
+        """
 
 
 C = TypeVar("C", bound=HandlerConfig)
@@ -212,6 +231,10 @@ class Handler(ABC, Generic[C]):
     def due(self, config: C) -> datetime | None:  # noqa: ARG002 - part of the interface
         """When such a task should start, if its config says so; like ``scheduled_for``, which wins over it."""
         return None
+
+    def given(self, config: C, result: Any) -> Any:  # noqa: ARG002 - part of the interface
+        """What an agent gave for such a task, as its result; pydantic's ValidationError if it does not fit."""
+        return self.Output.model_validate(result)
 
     @abstractmethod
     def run(self, ctx: Context, config: C) -> Outcome:

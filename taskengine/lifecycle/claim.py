@@ -47,9 +47,13 @@ class Claimed:
     """Its end matters to others, as far as the claim could tell."""
 
 
-def claim(engine: Engine, attempts: Sequence[tuple[UUID, int]], worker: str) -> tuple[list[Claimed], bool]:
+def claim(
+    engine: Engine, attempts: Sequence[tuple[UUID, int]], worker: str, lease_seconds: float | None = None
+) -> tuple[list[Claimed], bool]:
     """Claim what a message names; returns what was there to claim, in the message's order, and whether the queue
     has more tasks in line. A duplicate, late or forged message claims nothing.
+
+    They are held for ``lease_seconds``; None: as long as the settings say.
     """
     unique = dict(attempts)
     with engine.db.autocommit() as conn:
@@ -59,10 +63,10 @@ def claim(engine: Engine, attempts: Sequence[tuple[UUID, int]], worker: str) -> 
             list(unique.values()),
             [new_id() for _ in unique],
             worker,
-            engine.settings.lease_seconds,
+            lease_seconds or engine.settings.lease_seconds,
         )
     by_id = {row.id: row for row in rows}
-    claimed = [_claimed(by_id[task_id]) for task_id in unique if task_id in by_id]
+    claimed = [claimed_of(by_id[task_id]) for task_id in unique if task_id in by_id]
     return claimed, any(row.more for row in rows)
 
 
@@ -72,7 +76,7 @@ def hand_over(engine: Engine, conn: Connection, ids: Sequence[UUID], worker: str
     """
     rows = transitions.hand_over(conn, ids, [new_id() for _ in ids], worker, engine.settings.lease_seconds)
     by_id = {row.id: row for row in rows}
-    return [_claimed(by_id[task_id]) for task_id in ids if task_id in by_id], rows
+    return [claimed_of(by_id[task_id]) for task_id in ids if task_id in by_id], rows
 
 
 def hold_back(engine: Engine, ids: Set[UUID]) -> None:
@@ -89,7 +93,8 @@ def hold_back(engine: Engine, ids: Set[UUID]) -> None:
         log.warning("hold_delayed", reason=str(error))
 
 
-def _claimed(row: Any) -> Claimed:
+def claimed_of(row: Any) -> Claimed:
+    """An attempt from a row that has the columns of its task, ``execution_id`` and ``claimed_at``."""
     return Claimed(
         task_id=row.id,
         execution_id=row.execution_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -12,20 +13,24 @@ from uuid import UUID
 import requests
 import structlog
 
-from taskengine.delivery.egress import guarded_session
+from taskengine.delivery.egress import guarded_session, open_socket
 from taskengine.domain.cleaning import clean_json, clean_line
-from taskengine.domain.errors import HandlerError, PermanentError, Unavailable
+from taskengine.domain.errors import HandlerError, Invalid, PermanentError, Unavailable
 from taskengine.domain.ids import new_id
 from taskengine.domain.redaction import Redactor
+from taskengine.domain.reporting import Report, ReportQuery
 from taskengine.handlers.base import ArtifactRef, LogLevel, Rate, RunState, StoredFile
-from taskengine.lifecycle import one_time_codes, own_runs, remembering, scratch
+from taskengine.lifecycle import one_time_codes, own_runs, remembering, reports, scratch
 from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.presence import ALIVE_SECONDS
 from taskengine.lifecycle.watch import Attempt
-from taskengine.store import executions, secrets
+from taskengine.store import agents, executions, secrets
 
 log = structlog.get_logger(__name__)
 
 _MOST_LINES = 50_000
+_REPORT_SECONDS = 60.0
+"""How long one statement of a report may take."""
 
 
 class OpenStep:
@@ -194,6 +199,10 @@ class RunContext:
         """Take one from a limit that all workers share."""
         return self._engine.rates.take(f"{self.organization_id}:{key}", rates)
 
+    def block(self, key: str, seconds: float) -> None:
+        """Let nobody take from a shared limit for so long."""
+        self._engine.rates.block(f"{self.organization_id}:{key}", seconds)
+
     def begin_run(self, spec: Mapping[str, Any]) -> RunState:
         """Start this task's own run, or find it."""
         return own_runs.begin(self._engine, self.task_id, self.execution_id, spec)
@@ -225,6 +234,25 @@ class RunContext:
         """The text without the secrets that the attempt has seen."""
         return self._redactor.text(text)
 
+    def agents(self, capability: str) -> int:
+        """How many agents with that capability are alive."""
+        with self._engine.db.autocommit() as conn:
+            found = agents.standing(conn, self.organization_id, capability, ALIVE_SECONDS)
+        return int(found.alive)
+
+    def may_call(self, function: str) -> bool:
+        """Whether the operator granted a function to the organization."""
+        with self._engine.db.autocommit() as conn:
+            return agents.granted(conn, self.organization_id, function)
+
+    def report(self, query: ReportQuery) -> Report:
+        """Figures of the organization over a period."""
+        left = (self.deadline - self._engine.clock()).total_seconds()
+        try:
+            return reports.of_organization(self._engine, self.organization_id, query, max(min(left, _REPORT_SECONDS), 1))
+        except Invalid as error:
+            raise PermanentError("report_too_slow", error.detail) from error
+
     def cancelled(self) -> bool:
         """Whether the attempt should stop."""
         return self._attempt.stop.is_set()
@@ -238,6 +266,10 @@ class RunContext:
         if self._session is None:
             self._session = guarded_session(self._engine.settings.egress_entries())
         return self._session
+
+    def connect(self, host: str, port: int, seconds: float) -> socket.socket:
+        """A TCP connection under the rules of the guarded HTTP client."""
+        return open_socket(self._engine.settings.egress_entries(), host, port, seconds)
 
     def flush(self) -> None:
         """Store log lines and steps so far, so that a long attempt can be followed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -24,16 +25,20 @@ from taskengine.store import executions, transitions
 log = structlog.get_logger(__name__)
 
 
-def finish(engine: Engine, ended: Sequence[Ended], carry: Carry | None = None) -> int:
+def finish(
+    engine: Engine, ended: Sequence[Ended], carry: Carry | None = None, patience_seconds: float | None = None
+) -> int:
     """Record attempts, release what waited for them, tell whoever waits; returns how many were recorded.
 
     ``carry`` takes what the caller may go on with at once, if there is such a thing.
-    Waits out a database that is away for as long as the lease could last; after that another attempt will run.
+    Waits out a database that is away for as long as the lease could last, or for ``patience_seconds``; after that
+    another attempt will run.
     """
     if not ended:
         return 0
     rows = [_row(engine, item) for item in ended]
-    give_up = time.monotonic() + max(engine.settings.lease_seconds, 30)
+    patience = max(engine.settings.lease_seconds, 30) if patience_seconds is None else patience_seconds
+    give_up = time.monotonic() + patience
     pause = 0.1
     while True:
         try:
@@ -60,7 +65,7 @@ def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any
         # The next link follows at once; what these ends are to whoever waits is told with a later one's.
         carry.untold.add(Untold(recorded, results))
     else:
-        tell.ended(engine, recorded, results)
+        engine.db.after_commit(partial(tell.ended, engine, recorded, results))
     own_runs.stop_later(engine, recorded)
     dispatch.after_commit(engine, {row.queue for row in recorded if row.more})
     return len(recorded)

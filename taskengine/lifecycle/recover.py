@@ -29,7 +29,7 @@ from config.settings import QUEUES
 from taskengine.broker.publish import BrokerDown
 from taskengine.domain.errors import ErrorInfo, Unavailable
 from taskengine.domain.states import Kind
-from taskengine.lifecycle import conclude, dispatch, expand, overdue, own_runs, tell
+from taskengine.lifecycle import conclude, dispatch, expand, lease_ends, overdue, own_runs, tell
 from taskengine.lifecycle.advance import advance, advance_scopes
 from taskengine.lifecycle.begin import begin, over
 from taskengine.lifecycle.came import Came
@@ -163,7 +163,8 @@ def end_overdue(engine: Engine) -> int:
 
 
 def give_up_lost(engine: Engine) -> int:
-    """4. End attempts whose worker fell silent; their tasks queue again."""
+    """4. End attempts whose worker or agent fell silent; their tasks queue again."""
+    lease_ends.give_up(engine)
     error = ErrorInfo("worker_lost", "the worker fell silent and the attempt was given up").as_dict()
     with engine.db.begin() as conn:
         lost = transitions.lose(conn, lost_limit=engine.settings.lost_limit, error=error, limit=_BATCH)

@@ -68,7 +68,7 @@ def run(engine: Engine, watch: Watch, claimed: Claimed) -> Ended:
     try:
         ended = Ended(claimed, _call(engine, handler, context, redactor, claimed))
         # Checking a result takes time too: the watch still looks after the attempt.
-        _check(engine, ended, redactor)
+        check(engine, ended, redactor)
     finally:
         watch.rest()
         context.close()
@@ -79,20 +79,21 @@ def run(engine: Engine, watch: Watch, claimed: Claimed) -> Ended:
 
 def _call(engine: Engine, handler: Handler[Any], context: RunContext, redactor: Redactor, claimed: Claimed) -> Outcome:
     try:
-        config = _resolve(engine, handler, context, redactor, claimed)
+        config = resolve(engine, handler, context, redactor, claimed)
         return _known(redactor, handler.run(context, config))
     except TransientError as error:
-        return Failed(_redacted(redactor, error.info), transient=True, retry_after_seconds=error.retry_after_seconds)
+        return Failed(redacted(redactor, error.info), transient=True, retry_after_seconds=error.retry_after_seconds)
     except HandlerError as error:
-        return Failed(_redacted(redactor, error.info), transient=False)
+        return Failed(redacted(redactor, error.info), transient=False)
     except EngineError as error:
-        return _engine_fault(redactor, error)
+        return engine_fault(redactor, error)
     except (Exception, SystemExit) as error:
         # A handler's own bug may be a matter of the moment (a race, memory): it gets its retries.
         return Failed(_crash(redactor, error), transient=True)
 
 
-def _engine_fault(redactor: Redactor, error: EngineError) -> Failed:
+def engine_fault(redactor: Redactor, error: EngineError) -> Failed:
+    """What an attempt ends in that a fault of the engine kept from its work."""
     text = clean_line(redactor.text(str(error)))
     match error:
         case WrongKey():
@@ -110,25 +111,37 @@ def _known(redactor: Redactor, outcome: Any) -> Outcome:
         case Succeeded():
             return outcome
         case Failed(error=info):
-            return replace(outcome, error=_redacted(redactor, info))
+            return replace(outcome, error=redacted(redactor, info))
         case TimedOut(error=info):
-            return TimedOut(_redacted(redactor, info))
+            return TimedOut(redacted(redactor, info))
         case Cancelled(reason=reason) | Parked(reason=reason) | HandedOver(reason=reason):
             return replace(outcome, reason=clean_line(redactor.text(reason)))
     fault = f"the handler returned {type(outcome).__name__}, which is no Outcome"
     return Failed(ErrorInfo("no_outcome", fault), transient=False)
 
 
-def _resolve(engine: Engine, handler: Handler[Any], context: RunContext, redactor: Redactor, claimed: Claimed) -> Any:
+def resolve(engine: Engine, handler: Handler[Any], context: RunContext, redactor: Redactor, claimed: Claimed) -> Any:
+    """The attempt's config as its type's model, rendered; PermanentError if that fails."""
+    return validated(handler, rendered(engine, context, redactor, claimed))
+
+
+def rendered(engine: Engine, context: RunContext, redactor: Redactor, claimed: Claimed) -> Any:
+    """The attempt's config with its credentials in clear and its templates rendered."""
     try:
         clear = credentials.unseal(claimed.config, engine.cipher.decrypt, redactor.add)
         if templates.has_template(clear):
             clear = templates.render(clear, names(engine, context, claimed, redactor))
             if claimed.input_schema is not None:
                 _check_input(claimed.input_schema, clear)
-        return handler.Config.model_validate(clear)
+        return clear
     except templates.TemplateFault as error:
         raise PermanentError("template_error", str(error)) from error
+
+
+def validated(handler: Handler[Any], clear: Any) -> Any:
+    """A rendered config as its type's model; PermanentError ``invalid_config`` if it does not fit."""
+    try:
+        return handler.Config.model_validate(clear)
     except ValidationError as error:
         faults = [
             {"loc": list(item["loc"]), "msg": item["msg"], "type": item["type"]}
@@ -172,7 +185,8 @@ def stopped(attempt: Attempt, outcome: Outcome | None, timeout: float) -> Outcom
     return Cancelled(attempt.reason)
 
 
-def _redacted(redactor: Redactor, info: ErrorInfo) -> ErrorInfo:
+def redacted(redactor: Redactor, info: ErrorInfo) -> ErrorInfo:
+    """An error as it may be stored."""
     # Cleaned first: objects become JSON, in which the redactor finds its secrets.
     details = redactor.json(clean_json(info.details))
     return ErrorInfo(
@@ -185,10 +199,10 @@ def _redacted(redactor: Redactor, info: ErrorInfo) -> ErrorInfo:
 def _crash(redactor: Redactor, error: BaseException) -> ErrorInfo:
     # Redacted before it is cut: half a secret would not be recognised.
     trace = redactor.text("".join(traceback.format_exception(error)))[-_LONGEST_TRACE:]
-    return _redacted(redactor, ErrorInfo("exception", f"{error.__class__.__name__}: {error}", {"traceback": trace}))
+    return redacted(redactor, ErrorInfo("exception", f"{error.__class__.__name__}: {error}", {"traceback": trace}))
 
 
-def _check(engine: Engine, ended: Ended, redactor: Redactor) -> None:
+def check(engine: Engine, ended: Ended, redactor: Redactor) -> None:
     """Turn a success whose result cannot be stored, or does not meet its schema, into a failure."""
     if not isinstance(ended.outcome, Succeeded):
         return

@@ -1,9 +1,10 @@
-"""Wakes clients that wait for a task at the moment it finishes, and tells them how it ended.
+"""Wakes clients that wait for a task at the moment it finishes, and tells them how it ended; and agents that wait for
+a task to lease, by the names of the lines that they lease from.
 
 Keys:
   taskengine:finished   channel; each message is a JSON list of objects with the ``id`` of a task that just
                         finished and, where few finished together and their results are small, the fields that its
-                        end changed
+                        end changed; of a line with new tasks for agents, its name as the ``id``
 
 A client that heard only the id, or nothing, reads the record by primary key: see docs/decisions.
 """
@@ -48,11 +49,12 @@ class Finishes:
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
 
-    def register(self, task_id: UUID) -> Waiter:
-        """An event that is set when the task finishes. Look at the task after registering, not before."""
+    def register(self, *keys: UUID | str) -> Waiter:
+        """An event that is set when one of these tasks finishes. Look at the task after registering, not before."""
         event = Waiter()
         with self._lock:
-            self._waiters[str(task_id)].add(event)
+            for key in keys:
+                self._waiters[str(key)].add(event)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._listen, name="finishes", daemon=True)
                 self._thread.start()
@@ -60,13 +62,13 @@ class Finishes:
         self._listening.wait(timeout=1)
         return event
 
-    def forget(self, task_id: UUID, event: Waiter) -> None:
-        """Stop waiting."""
+    def forget(self, event: Waiter, *keys: UUID | str) -> None:
+        """Stop waiting for these."""
         with self._lock:
-            waiters = self._waiters[str(task_id)]
-            waiters.discard(event)
-            if not waiters:
-                del self._waiters[str(task_id)]
+            for key in map(str, keys):
+                self._waiters[key].discard(event)
+                if not self._waiters[key]:
+                    del self._waiters[key]
 
     def close(self) -> None:
         """End the listening thread."""

@@ -12,8 +12,14 @@ from sqlalchemy import Connection, text
 
 from taskengine.store.database import Rows
 
+FITS = """
+    NOT EXISTS (SELECT FROM json_each_text(o.needs) AS n(name, amount)
+        WHERE coalesce(CAST(w.resources ->> n.name AS double precision), 0) < CAST(n.amount AS double precision))
+"""
+"""Whether the worker ``w`` has what the place in line ``o`` needs."""
+
 _PICK = text(
-    """
+    f"""
     WITH RECURSIVE organizations_in_line AS (
         -- A loose index scan over outbox_ready_idx: one probe for each organization, however long its line.
         (SELECT organization_id FROM outbox WHERE queue = :queue AND published_at IS NULL
@@ -26,8 +32,11 @@ _PICK = text(
         SELECT head.*, row_number() OVER (
             PARTITION BY head.organization_id, head.priority ORDER BY head.urgency DESC, head.task_id) AS turn
         FROM organizations_in_line line CROSS JOIN LATERAL (
-            SELECT task_id, organization_id, priority, urgency, light FROM outbox
+            SELECT task_id, organization_id, priority, urgency, light AND needs IS NULL AS light FROM outbox o
             WHERE queue = :queue AND organization_id = line.organization_id AND published_at IS NULL
+                -- One that no live worker can take is passed over: it must not hold up those behind it.
+                AND (needs IS NULL OR EXISTS (SELECT FROM workers w WHERE w.queue = :queue
+                    AND w.seen_at > now() - make_interval(secs => :alive) AND {FITS}))
             ORDER BY priority DESC, urgency DESC, task_id LIMIT :reach FOR UPDATE SKIP LOCKED) head
     ), weighed AS (
         -- Within a priority the organizations take turns. A small task weighs a pack's fraction of a message.
@@ -39,20 +48,43 @@ _PICK = text(
         UPDATE outbox SET published_at = now()
         WHERE task_id = ANY(ARRAY(SELECT task_id FROM weighed WHERE load <= :reach))
             AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
-        RETURNING task_id, attempt, priority, urgency, light
+        RETURNING task_id, attempt, priority, urgency, light, needs
     )
     SELECT picked.*, weighed.turn FROM picked JOIN weighed USING (task_id)
     """
 )
 
 
-def pick(conn: Connection, queue: str, *, room: int, pack: int) -> Rows:
+def pick(conn: Connection, queue: str, *, room: int, pack: int, alive: float) -> Rows:
     """Mark as published what may go out now, by priority and, within it, by turns between organizations.
 
     At most ``room`` messages' worth, where ``pack`` small tasks make one. Rows that another dispatcher holds are
-    passed over. Returns (task_id, attempt, priority, urgency, light, turn), unordered.
+    passed over, and so are tasks that need more than any worker of the last ``alive`` seconds has. Returns (task_id,
+    attempt, priority, urgency, light, needs, turn), unordered.
     """
-    return list(conn.execute(_PICK, {"queue": queue, "pack": pack, "reach": room * pack}))
+    return list(conn.execute(_PICK, {"queue": queue, "pack": pack, "reach": room * pack, "alive": alive}))
+
+
+_FIRST = text(
+    """
+    SELECT head.task_id, head.attempt FROM unnest(CAST(:queues AS text[])) AS line(queue) CROSS JOIN LATERAL (
+        -- One range of outbox_ready_idx for each line, in its order. What another is about to take is passed over.
+        SELECT task_id, attempt, priority, urgency FROM outbox
+        WHERE queue = line.queue AND organization_id = :organization_id AND published_at IS NULL
+            AND (expires_at IS NULL OR expires_at > now())
+        ORDER BY priority DESC, urgency DESC, task_id LIMIT :most FOR UPDATE SKIP LOCKED) head
+    WHERE NOT EXISTS (SELECT FROM queues q WHERE q.name = line.queue AND q.paused)
+    ORDER BY head.priority DESC, head.urgency DESC, head.task_id LIMIT :most
+    """
+)
+
+
+def first(conn: Connection, organization_id: UUID, queues: Sequence[str], most: int) -> Rows:
+    """The first of an organization's tasks in several lines together, by priority and age: (task_id, attempt).
+
+    They are locked for the claim that follows in this transaction.
+    """
+    return list(conn.execute(_FIRST, {"organization_id": organization_id, "queues": list(queues), "most": most}))
 
 
 _HOLD = text("SELECT task_id FROM outbox WHERE task_id = ANY(CAST(:ids AS uuid[])) ORDER BY task_id FOR UPDATE")
@@ -123,7 +155,8 @@ def unpublish_queue(conn: Connection, queue: str) -> None:
 _POSITION = text(
     """
     SELECT count(*) AS ahead FROM outbox o JOIN outbox me ON me.task_id = :task_id
-    WHERE o.queue = me.queue AND (
+    -- Agents take from their own organization's line only.
+    WHERE o.queue = me.queue AND (o.organization_id = me.organization_id OR me.queue NOT LIKE 'agent:%') AND (
         (o.published_at IS NOT NULL AND me.published_at IS NULL)
         OR (o.published_at IS NULL AND me.published_at IS NULL
             AND (o.priority, o.urgency) >= (me.priority, me.urgency)

@@ -59,7 +59,7 @@ def test_only_those_whose_task_ended_are_woken(servers: Servers) -> None:
     first = new_id()
     listening = finishes.register(first)
     assert listening.wait(10)
-    finishes.forget(first, listening)
+    finishes.forget(listening, first)
     ids = [new_id() for _ in range(3)]
     events = [finishes.register(task_id) for task_id in ids]
     twin = finishes.register(ids[0])
@@ -70,7 +70,7 @@ def test_only_those_whose_task_ended_are_woken(servers: Servers) -> None:
     assert not events[2].is_set()
     assert (events[0].end, events[1].end) == (None, {"id": str(ids[1]), "status": "completed"})
     for task_id, event in zip([*ids, ids[0]], [*events, twin], strict=True):
-        finishes.forget(task_id, event)
+        finishes.forget(event, task_id)
     assert finishes._waiters == {}
     finishes.close()
     client.close()

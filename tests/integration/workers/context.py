@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from uuid import UUID, uuid4
 
 import requests
 
+from taskengine.delivery.egress import open_socket
 from taskengine.domain.errors import PermanentError
 from taskengine.handlers.base import ArtifactRef, LogLevel, Rate, RunState, StoredFile
 
@@ -64,6 +66,12 @@ class HandlerContext:
     waits: list[float] = field(default_factory=list)
     """What ``take`` answers, one after the other; then 0."""
     taken: list[str] = field(default_factory=list)
+    blocked: list[tuple[str, float]] = field(default_factory=list)
+    """What ``block`` was told."""
+    living_agents: dict[str, int] = field(default_factory=dict)
+    """How many agents there are, by capability."""
+    granted: set[str] = field(default_factory=set)
+    """Functions that the organization may call."""
     secrets: dict[str, str] = field(default_factory=dict)
     logs: list[tuple[str, str]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -163,6 +171,15 @@ class HandlerContext:
             self.taken.append(key)
         return seconds
 
+    def block(self, key: str, seconds: float) -> None:
+        self.blocked.append((key, seconds))
+
+    def agents(self, capability: str) -> int:
+        return self.living_agents.get(capability, 0)
+
+    def may_call(self, function: str) -> bool:
+        return function in self.granted
+
     def cancelled(self) -> bool:
         return self.stop
 
@@ -172,6 +189,9 @@ class HandlerContext:
 
     def http(self) -> requests.Session:
         return self.session
+
+    def connect(self, host: str, port: int, seconds: float) -> socket.socket:
+        return open_socket(["127.0.0.1"], host, port, seconds)
 
     def everything(self) -> str:
         """All that was recorded, as one text, for looking for what must not be in it."""
