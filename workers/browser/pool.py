@@ -1,0 +1,206 @@
+"""The one warm Chromium of a worker process, lent to one task at a time and renewed now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import structlog
+from playwright.sync_api import Browser, Error, Playwright, sync_playwright
+
+from taskengine.delivery.addresses import EgressPolicy
+from taskengine.domain.errors import TransientError
+from workers.browser import socket_owner
+from workers.browser.egress_proxy import EgressProxy
+from workers.browser.launch import Launched, find_executable, launch
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserOptions:
+    """What the operator set."""
+
+    chromium: Path | None = None
+    """The program; None: the first that is found."""
+    recycle_tasks: int = 100
+    recycle_mb: int = 1500
+    evaluate: bool = False
+    """Whether steps may run scripts of their own in the page."""
+    egress: tuple[str, ...] = ()
+    """Private targets that requests may reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """The browser, while a task has it."""
+
+    launched: Launched
+    proxy: EgressProxy
+    options: BrowserOptions
+
+    @property
+    def browser(self) -> Browser:
+        """What contexts are made in."""
+        return self.launched.browser
+
+    def kill(self) -> None:
+        """End Chromium now, from any thread: what waits for it raises."""
+        self.launched.kill()
+
+    def memory_mb(self) -> float:
+        """What Chromium takes."""
+        return memory_mb(self.launched.keeper)
+
+    def disk_mb(self) -> float:
+        """What it has written."""
+        return sum(_size(path) for path in self.launched.home.path.rglob("*")) / 2**20
+
+
+class Pool:
+    """Playwright's driver, the proxy and Chromium, each started when it is first needed. For one thread."""
+
+    def __init__(self, options: BrowserOptions) -> None:
+        self.options = options
+        self._driver: Playwright | None = None
+        self._proxy: EgressProxy | None = None
+        self._launched: Launched | None = None
+        self._tasks = 0
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[Lent]:
+        """The running browser, started anew if need be.
+
+        Raises PermanentError ``browser_missing``, TransientError ``browser_not_started``.
+        """
+        lent = self._ready()
+        lent.proxy.begin()
+        try:
+            yield lent
+        finally:
+            lent.proxy.begin()
+            self._tasks += 1
+            self._review(lent)
+
+    @property
+    def keeper(self) -> int | None:
+        """The process above Chromium; None when none runs."""
+        return None if self._launched is None else self._launched.keeper
+
+    def _ready(self) -> Lent:
+        if self._launched is not None and not self._alive(self._launched):
+            self._drop()
+        if self._driver is None:
+            try:
+                self._driver = sync_playwright().start()
+            except (Error, OSError) as error:
+                raise TransientError("browser_not_started", f"Playwright's driver did not start: {error}") from error
+        if self._proxy is None:
+            self._proxy = EgressProxy(EgressPolicy(self.options.egress), self._is_chromium)
+        if self._launched is None:
+            executable = find_executable(self.options.chromium, self._driver.chromium.executable_path)
+            self._launched = launch(self._driver, executable, self._proxy.port)
+            self._tasks = 0
+        return Lent(self._launched, self._proxy, self.options)
+
+    def _is_chromium(self, port: int) -> bool:
+        launched, proxy = self._launched, self._proxy
+        if launched is None or proxy is None:
+            return False
+        return socket_owner.belongs_to(launched.keeper, launched.uid, port, proxy.port)
+
+    def _alive(self, launched: Launched) -> bool:
+        return launched.browser.is_connected() and not launched.ended()
+
+    def _review(self, lent: Lent) -> None:
+        """After a task: a browser that is gone, old or fat is let go of; the next task gets a new one."""
+        if not self._alive(lent.launched):
+            self._drop()
+        elif self._tasks >= self.options.recycle_tasks or lent.memory_mb() > self.options.recycle_mb:
+            log.info("browser_recycled", tasks=self._tasks)
+            self._drop()
+
+    def _drop(self) -> None:
+        launched, self._launched = self._launched, None
+        if launched is None:
+            return
+        launched.kill()
+        try:
+            launched.browser.close()
+        except Exception as error:
+            # The driver itself is gone, or does not know that the browser is: begin with a new one.
+            log.info("driver_dropped", reason=str(error).splitlines()[0][:200])
+            self._stop_driver()
+        launched.discard()
+
+    def _stop_driver(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            with contextlib.suppress(Exception):
+                driver.stop()
+
+    def close(self) -> None:
+        """End everything."""
+        self._drop()
+        self._stop_driver()
+        if self._proxy is not None:
+            self._proxy.close()
+            self._proxy = None
+
+
+def memory_mb(root: int) -> float:
+    """What a process and all below it take, shared pages counted by share where the kernel tells."""
+    total = 0
+    for pid in socket_owner.tree(root):
+        with contextlib.suppress(psutil.Error, OSError):
+            total += _share(pid)
+    return total / 2**20
+
+
+def _share(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return int(psutil.Process(pid).memory_info().rss)
+
+
+def _size(path: Path) -> int:
+    try:
+        about = path.lstat()
+    except OSError:
+        return 0
+    return about.st_blocks * 512
+
+
+_options = BrowserOptions()
+_pool: Pool | None = None
+_made_in = 0
+
+
+def configure(options: BrowserOptions) -> None:
+    """Say what the operator set; called before the first task."""
+    global _options  # noqa: PLW0603 - set once by the worker's start; handlers read no settings
+    _options = options
+
+
+def pool() -> Pool:
+    """This process's pool."""
+    global _pool, _made_in
+    if _pool is None or _made_in != os.getpid():
+        _pool, _made_in = Pool(_options), os.getpid()
+    return _pool
+
+
+def close() -> None:
+    """End this process's browser, if there is one."""
+    global _pool  # noqa: PLW0603 - see pool
+    if _pool is not None and _made_in == os.getpid():
+        _pool.close()
+    _pool = None

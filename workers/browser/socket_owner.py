@@ -1,0 +1,65 @@
+"""Whose a loopback connection is, by the kernel's tables: the proxy serves one Chromium and nobody else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_ESTABLISHED = "01"
+
+
+def tree(root: int) -> Iterator[int]:
+    """A process and all below it."""
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop()
+        yield pid
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            try:
+                waiting += map(int, children.read_text().split())
+            except OSError:
+                continue
+
+
+def belongs_to(root: int, uid: int, port: int, listener: int) -> bool:
+    """Whether the connection from loopback ``port`` to ``listener`` is one of the tree below process ``root``.
+
+    ``uid`` is the user that the tree runs as. Where that is a user of its own it suffices; where it is ours, the
+    processes' descriptors are looked at too.
+    """
+    found = _row(port, listener)
+    if found is None or found[0] != uid:
+        return False
+    if uid != os.geteuid():
+        return True
+    wanted = f"socket:[{found[1]}]"
+    return any(_holds(pid, wanted) for pid in tree(root))
+
+
+def _row(port: int, listener: int) -> tuple[int, str] | None:
+    """User and inode of the connecting end."""
+    ours, theirs = f"0100007F:{port:04X}", f"0100007F:{listener:04X}"
+    try:
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        if fields[1] == ours and fields[2] == theirs and fields[3] == _ESTABLISHED:
+            return int(fields[7]), fields[9]
+    return None
+
+
+def _holds(pid: int, wanted: str) -> bool:
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - names are all that is needed
+    except OSError:
+        return False
+    for name in names:
+        try:
+            if os.readlink(f"/proc/{pid}/fd/{name}") == wanted:  # noqa: PTH115 - of many, without pathlib's cost
+                return True
+        except OSError:
+            continue
+    return False
