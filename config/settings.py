@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 QUEUES = ("browser", "integration", "reporting", "automation", "control")
@@ -33,11 +35,52 @@ def _egress(text: str) -> str:
     return text
 
 
+def _resources(text: str) -> str:
+    parse_resources(text)
+    return text
+
+
+def _delays(text: str) -> str:
+    try:
+        delays = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError("should be seconds, comma separated") from None
+    if len(delays) > 50 or not all(0 <= delay <= 7 * 86400 for delay in delays):
+        raise ValueError("should be at most 50 numbers from 0 to 604800")
+    return text
+
+
+def _check_smtp(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise ValueError("should read smtps://user:password@host:465 or smtp://user:password@host:587")
+    tls = parse_qs(parts.query).get("tls", ["starttls"])[0]
+    if tls not in {"starttls", "off"} or (parts.query and parts.scheme == "smtps"):
+        raise ValueError("tls is starttls or off, and of smtp:// only")
+    _ = parts.port  # raises ValueError when it is none
+
+
 def _queues(text: str) -> str:
     for name in filter(None, (part.strip() for part in text.split(","))):
         if name not in QUEUES:
             raise ValueError(f"unknown queue {name!r}; the queues are {', '.join(QUEUES)}")
     return text
+
+
+RESOURCES = ("cpu_cores", "memory_gb", "disk_gb", "gpu_memory_gb")
+
+
+def parse_resources(text: str) -> dict[str, float]:
+    """``cpu_cores=8,memory_gb=32`` as amount by name."""
+    amounts: dict[str, float] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, amount = part.partition("=")
+        if name not in RESOURCES:
+            raise ValueError(f"unknown resource {name!r}; there are {', '.join(RESOURCES)}")
+        if not amount.replace(".", "", 1).isdecimal():
+            raise ValueError(f"{part!r} should read {name}=N with a number N")
+        amounts[name] = float(amount)
+    return amounts
 
 
 def parse_workers(text: str) -> dict[str, int]:
@@ -90,6 +133,11 @@ class Settings(BaseSettings):
     workers: Annotated[str, NoDecode, AfterValidator(_workers)] = Field(
         "integration=2,browser=1",
         description="Pool size of each queue's worker, as queue=N,...; a queue not named gets 1.",
+    )
+    worker_resources: Annotated[str, NoDecode, AfterValidator(_resources)] = Field(
+        "",
+        description="What a worker's machine has, as cpu_cores=8,memory_gb=32,disk_gb=100,gpu_memory_gb=16; what is "
+        "not named is looked up (graphics memory: none). Tasks with resource_requirements go to workers that have it.",
     )
     redis_url: str | None = Field(None, pattern=r"^rediss?://", description="Redis 7 or later; unset: an embedded one.")
     database_url: str | None = Field(
@@ -146,6 +194,21 @@ class Settings(BaseSettings):
         description="Queues whose workers send Celery task events (Flower's task list); they cost a quarter of the "
         "throughput where tasks are small.",
     )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server for notifications: smtps://user:password@host:465, or smtp://host:587 with STARTTLS "
+        "(?tls=off for one on this machine); unset: no e-mail.",
+    )
+    smtp_from: str | None = Field(
+        None,
+        validate_default=True,
+        description="Sender of e-mails, as address or Name <address>; needed with SMTP_URL.",
+    )
+    delivery_delays: Annotated[str, NoDecode, AfterValidator(_delays)] = Field(
+        "5,60,300,1800,7200,14400,28800,32400",
+        description="Seconds between the attempts at an outgoing message; after the last it is given up.",
+    )
+    delivery_timeout_seconds: float = Field(15, gt=0, le=300, description="Time limit of one attempt at a message.")
     celery_app: str | None = Field(
         None, description="module:attribute of your own Celery app, whose tasks type celery_task may run."
     )
@@ -166,9 +229,33 @@ class Settings(BaseSettings):
         """Where the command line finds the API."""
         return self.url or f"http://127.0.0.1:{self.port}"
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            _check_smtp(value.get_secret_value())
+        return value
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _mail_sender(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None and info.data.get("smtp_url") is not None:
+            raise ValueError("is needed with SMTP_URL: the address that e-mails come from")
+        if value is not None and "@" not in parseaddr(value)[1]:
+            raise ValueError("should be an address, or read Name <address>")
+        return value
+
+    def delivery_pauses(self) -> tuple[float, ...]:
+        """The seconds of DELIVERY_DELAYS."""
+        return tuple(float(part) for part in self.delivery_delays.split(","))
+
     def worker_sizes(self) -> dict[str, int]:
         """Pool size by queue."""
         return parse_workers(self.workers)
+
+    def stated_resources(self) -> dict[str, float]:
+        """The amounts of WORKER_RESOURCES."""
+        return parse_resources(self.worker_resources)
 
     def event_queues(self) -> frozenset[str]:
         """The queues of TASK_EVENTS."""

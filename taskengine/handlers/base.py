@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, ClassVar, Generic, Literal, Protocol, TypeVar
@@ -91,6 +91,30 @@ class RunState:
     results: Any
     """Results of its top-level steps by key, of those that have ended."""
     error: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """One way to reach somebody: found by ``Context.recipients``, taken by ``Context.deliver``."""
+
+    recipient: str
+    """Who, for people to read."""
+    channel: str
+    target: str = field(repr=False)
+    """Where: it may be a credential."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to be said to people or programs; each channel gets it in its own form."""
+
+    type: str
+    """What kind of thing is said: ``notification``, ``reminder``."""
+    subject: str
+    text: str
+    severity: str = "info"
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """JSON for programs; webhooks carry it."""
 
 
 class Context(Protocol):
@@ -180,6 +204,16 @@ class Context(Protocol):
 
     def report(self, query: ReportQuery) -> Report:
         """Figures of the organization over a period; PermanentError ``report_too_slow`` when that takes too long."""
+
+    def recipients(self, recipient: str, channels: Sequence[str] = ()) -> list[Reach]:
+        """The ways to reach a recipient (``owner``, ``originating``, a member, a group, an address), through
+        ``channels`` if any are named. PermanentError ``unknown_recipient``, or ``no_channel`` if nobody can be reached.
+        """
+
+    def deliver(self, to: Sequence[Reach], notice: Notice, key: str = "notice") -> list[UUID]:
+        """Queue a message for each way, once for this task and ``key`` however often it is asked for; returns the
+        deliveries' ids. They are sent and retried by themselves. It is committed when this returns.
+        """
 
     def cancelled(self) -> bool:
         """Whether the attempt should stop: it was cancelled, timed out, or its worker is shutting down."""
