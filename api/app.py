@@ -101,7 +101,10 @@ def _view(engine: Engine, seats: BoundedSemaphore, operation: Operation) -> Call
                 arguments[name] = value
             answer = engine.db.again(lambda: _once(operation, call, raw, lambda: operation.view(call, **arguments)))
         if operation.after is not None and isinstance(answer, Answer):
+            waited_from = time.perf_counter()
             answer = operation.after(call, query, answer)
+            # What waits for something to happen is not slow.
+            request.environ[_STARTED] += time.perf_counter() - waited_from
         return _respond(answer)
 
     return handle

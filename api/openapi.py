@@ -20,6 +20,7 @@ from api.errors import PROBLEM, STATUS
 from api.idempotency import HEADER, KEY_PATTERN, REPLAYED
 from api.operations import YAML, Content, Contents, Door, Operation
 from api.schemas.administration import ApiKeyBody, NamedSecretBody, SecretBody
+from api.schemas.agents import AgentBody, CompleteBody, FailBody, LeaseBody
 from api.schemas.problem import Problem
 from api.schemas.runs import RunBody
 from api.schemas.tasks import TaskBatch
@@ -68,6 +69,10 @@ _EXAMPLES: dict[type[BaseModel], Any] = {
     RunSpec: {"definition": _WORKFLOW},
     RetrySpec: {"from": "greet", "overrides": {"greet": {"message": "hello again"}}},
     SignalSpec: {"signal": "go", "data": {"by": "me"}},
+    AgentBody: {"id": "reviewer-1", "type": "reviewer", "capabilities": ["code_review"], "max_concurrent": 2},
+    LeaseBody: {"wait": 30, "max": 1},
+    CompleteBody: {"result": {"words": 3}},
+    FailBody: {"code": "no_repository", "message": "the repository cannot be cloned", "retry": False},
 }
 _ERROR_HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},

@@ -1,7 +1,7 @@
 """The operations of the API, by subject."""
 
 from api.operations import Door
-from api.routes import administration, executions, one_time_codes, queues, runs, system, tasks, workflows
+from api.routes import administration, agents, executions, one_time_codes, queues, runs, system, tasks, workflows
 
 DOORS: tuple[Door, ...] = (
     tasks.door,
@@ -11,6 +11,8 @@ DOORS: tuple[Door, ...] = (
     queues.task_types,
     queues.queues,
     queues.dead_letters,
+    agents.agents,
+    agents.lease_door,
     administration.secrets,
     administration.api_keys,
     one_time_codes.door,

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from pydantic import SecretStr
 
 from taskengine.domain import lines
 from taskengine.domain.cleaning import clean_json
@@ -15,7 +16,7 @@ from taskengine.domain.errors import EngineError, ErrorInfo, HandlerError, Lease
 from taskengine.domain.outcome import Outcome, TimedOut
 from taskengine.domain.redaction import Redactor
 from taskengine.domain.task import Caller, Priority
-from taskengine.handlers.base import Handler
+from taskengine.handlers.base import Handler, HandlerConfig
 from taskengine.lifecycle import query, run
 from taskengine.lifecycle.claim import Claimed, claimed_of
 from taskengine.lifecycle.context import RunContext
@@ -56,15 +57,13 @@ class Held:
         """Whether the time limit has passed."""
         return bool(self.engine.clock() >= self.deadline)
 
-    def config(self) -> Any:
-        """The rendered config in clear, as it fits its type; HandlerError or EngineError if it cannot be had."""
+    def config(self) -> HandlerConfig:
+        """The rendered config as its type's model; HandlerError or EngineError if it cannot be had."""
         if self.handler is None:
             raise TransientError("unknown_type", f"this process knows no task type {self.row.type!r}")
-        clear = run.rendered(self.engine, self.context, self.redactor, self.claimed)
-        run.validated(self.handler, clear)
-        return clear
+        return run.resolve(self.engine, self.handler, self.context, self.redactor, self.claimed)
 
-    def see_secrets(self) -> Any:
+    def see_secrets(self) -> HandlerConfig | None:
         """The config as the agent saw it, None if it cannot be had any more; its secrets are redacted from now on."""
         try:
             return self.config()
@@ -89,7 +88,7 @@ class Held:
             "attempt": row.attempt,
             "run_id": row.run_id,
             "idempotency_key": self.context.idempotency_key,
-            "config": clean_json(config),
+            "config": clean_json(_in_clear(config.model_dump())),
             "input": clean_json(dict(names["input"])),
             "output_schema": row.output_schema,
             "deadline": self.deadline,
@@ -104,6 +103,18 @@ class Held:
         self.context.close()
         if not finish(self.engine, [ended], patience_seconds=0):
             raise over(self.row, None)
+
+
+def _in_clear(value: Any) -> Any:
+    """A dumped config with its credentials readable: the agent is to use them."""
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case dict():
+            return {name: _in_clear(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_in_clear(item) for item in value]
+    return value
 
 
 def open_held(engine: Engine, caller: Caller, lease_id: UUID) -> Held:

@@ -69,7 +69,7 @@ def complete(
     outcome: Outcome = Succeeded(result)
     if held.handler is not None and config is not None:
         try:
-            outcome = Succeeded(held.handler.given(run.validated(held.handler, config), result))
+            outcome = Succeeded(held.handler.given(config, result))
         except ValidationError as error:
             outcome = Failed(_misfit(held, error), transient=False)
     return _ended(engine, caller, held, outcome)
