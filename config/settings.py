@@ -222,6 +222,21 @@ class Settings(BaseSettings):
     llm_max_tokens_per_task: int = Field(
         200_000, ge=100, description="Most language model tokens that a task may use, over all its attempts."
     )
+    script_commands: str = Field(
+        "",
+        description="Programs, comma separated, that tasks of type script, testing and deployment may run in the "
+        "sandbox: names or paths such as make,/usr/bin/jq; python3 and node may always be run.",
+    )
+    code_folders: str = Field(
+        "",
+        description="Folders, comma separated, whose contents tasks of type code_analysis and testing may read.",
+    )
+    script_max_seconds: float = Field(900, gt=0, description="Longest time that a sandboxed program may ask for.")
+    script_max_memory_mb: int = Field(2048, ge=16, description="Most memory that a sandboxed program may ask for.")
+    script_max_processes: int = Field(256, ge=1, description="Most processes that a sandboxed program may ask for.")
+    script_max_disk_mb: int = Field(
+        1024, ge=1, description="Most that a sandboxed program may ask to write; its folders lie in memory."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
     log_json: bool = Field(False, description="Log as JSON lines.")
 
@@ -260,6 +275,14 @@ class Settings(BaseSettings):
     def event_queues(self) -> frozenset[str]:
         """The queues of TASK_EVENTS."""
         return frozenset(filter(None, (part.strip() for part in self.task_events.split(","))))
+
+    def script_command_list(self) -> tuple[str, ...]:
+        """The entries of SCRIPT_COMMANDS."""
+        return tuple(filter(None, (part.strip() for part in self.script_commands.split(","))))
+
+    def code_folder_list(self) -> tuple[str, ...]:
+        """The entries of CODE_FOLDERS."""
+        return tuple(filter(None, (part.strip() for part in self.code_folders.split(","))))
 
     def egress_entries(self) -> tuple[str, ...]:
         """The entries of EGRESS_ALLOW."""
