@@ -92,7 +92,7 @@ def locate(session: Session, target: Target, *, wants: Wants) -> Locator:
     """
     if target.instruction is not None:
         return locate_resolved(session, target, resolve(session, target.instruction, wants))
-    return _nth(_found(_scope(session.page, target), target), target)
+    return find_in(session.page, target)
 
 
 def resolve(session: Session, instruction: str, wants: Wants) -> Any:
@@ -105,8 +105,12 @@ def resolve(session: Session, instruction: str, wants: Wants) -> Any:
 def locate_resolved(session: Session, target: Target, resolution: Any) -> Locator:
     """The locator of what an instruction was resolved to, in the target's own frame."""
     spec = {key: value for key, value in resolution.locator_spec.items() if value is not None}
-    found = Target.model_validate({"frame": target.frame, **spec} if target.frame else spec)
-    return _nth(_found(_scope(session.page, found), found), found)
+    return find_in(session.page, Target.model_validate({"frame": target.frame, **spec} if target.frame else spec))
+
+
+def find_in(page: Page, target: Target) -> Locator:
+    """The locator of a target that needs no plain words resolved."""
+    return _nth(_found(_scope(page, target), target), target)
 
 
 def _scope(page: Page, target: Target) -> Page | FrameLocator:

@@ -1,0 +1,61 @@
+"""Writes down an element of a page so that a later run finds it again, and finds what was written down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from playwright.sync_api import Error, Locator, Page
+
+from workers.browser.snapshot import Element, Snapshot
+from workers.browser.targets import Target, find_in
+
+_OWN_ROLES = frozenset({"file", "date", "clickable", "text", "definition", "term", "paragraph", "time"})
+"""Roles that only our outline knows, or that elements have without a name."""
+
+
+def spec_of(page: Page, seen: Snapshot, element: Element) -> dict[str, Any]:
+    """The fields of a Target that leads to this element and to no other: by role and name where that will do."""
+    handle = seen.handle_of(element)
+    frame = seen.frame_selector(element)
+    where = {"frame": frame} if frame else {}
+    alike: dict[str, Any] | None = None
+    for ways in _ways(element):
+        spec = {**ways, **where}
+        place, count = _place(page, spec, handle)
+        if place == 0 and count == 1:
+            return spec
+        if place is not None and alike is None:
+            alike = {**spec, "nth": place}
+    selector = {"selector": element.selector, **where}
+    if alike is None or ("role" in alike and _place(page, selector, handle) == (0, 1) and "#" in element.selector):
+        return selector
+    return alike
+
+
+def _ways(element: Element) -> Iterator[dict[str, Any]]:
+    if element.test_id:
+        yield {"test_id": element.test_id}
+    if element.name and element.role not in _OWN_ROLES:
+        yield {"role": element.role, "name": element.name, "exact": True}
+    if element.label:
+        yield {"label": element.label, "exact": True}
+    if element.placeholder:
+        yield {"placeholder": element.placeholder, "exact": True}
+
+
+def _place(page: Page, spec: dict[str, Any], handle: Any) -> tuple[int | None, int]:
+    """Which of the matches the element is, and how many there are."""
+    try:
+        found = locator_of(page, spec).element_handles()
+        for place, one in enumerate(found[:50]):
+            if one.evaluate("(one, other) => one === other", handle):
+                return place, len(found)
+        return None, len(found)
+    except Error:
+        return None, 0
+
+
+def locator_of(page: Page, spec: dict[str, Any]) -> Locator:
+    """The locator of fields of a Target."""
+    return find_in(page, Target.model_validate(spec))
