@@ -9,17 +9,19 @@ import structlog
 from celery import Task, shared_task
 from celery.app.task import Context
 
-from taskengine.broker.publish import CANARY, EXPAND, RUN, TICK
+from taskengine.broker.publish import CANARY, DELIVER, EXPAND, RUN, TICK
 from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import recover
 from taskengine.lifecycle.consume import consume
+from taskengine.lifecycle.deliver import send_due
 from workers import state
 
 log = structlog.get_logger(__name__)
 
 
 def _queue(request: Context) -> str:
-    return str((request.delivery_info or {}).get("routing_key", ""))
+    """The queue whose line has moved. What was sent to this worker alone is of the queue that its name begins with."""
+    return str((request.delivery_info or {}).get("routing_key", "")).partition("@")[0]
 
 
 @shared_task(name=RUN, bind=True, ignore_result=True)
@@ -55,6 +57,15 @@ def expand(expansion_id: str) -> None:
         recover.make_children(state.get().engine, UUID(expansion_id))
     except (EngineError, ValueError) as error:
         log.warning("expansion_interrupted", reason=str(error))
+
+
+@shared_task(name=DELIVER, ignore_result=True)
+def deliver(which: str) -> None:  # noqa: ARG001 - what is due is in the record
+    """Send the outgoing messages that are due."""
+    try:
+        send_due(state.get().engine)
+    except EngineError as error:
+        log.warning("deliveries_interrupted", reason=str(error))
 
 
 @shared_task(name=CANARY, ignore_result=True)

@@ -24,6 +24,7 @@ RUN = "taskengine.run"
 TICK = "taskengine.tick"
 CANARY = "taskengine.canary"
 EXPAND = "taskengine.expand"
+DELIVER = "taskengine.deliver"
 _SEPARATOR = "\x06\x16"
 _STEPS = 5
 _ORIGIN = f"{os.getpid()}@{socket.gethostname()}"
@@ -44,6 +45,11 @@ class Message:
     queue: str
     priority: int
     attempts: Sequence[tuple[UUID, int]]
+
+
+def direct(worker: str) -> str:
+    """The list that only this worker takes messages from."""
+    return f"{worker}.direct"
 
 
 def broker_priority(priority: int) -> int:
@@ -82,6 +88,20 @@ class Publisher:
         """Have a worker of ``control`` make the rest of an expansion's children."""
         self._send([(EXPAND, "control", 0, [str(expansion_id)])])
 
+    def deliver(self) -> None:
+        """Have a worker of ``integration`` send the messages that are due; BrokerDown if Redis does not answer.
+
+        One such message is enough: who takes it takes whatever is due then.
+        """
+        if not self.available():
+            raise BrokerDown("Redis did not answer a moment ago")
+        try:
+            waiting = [raw for key in _keys("integration") for raw in self._redis.lrange(key, 0, -1)]
+        except redis.RedisError as error:
+            raise self._failed(error) from error
+        if not any(_name_of(raw) == DELIVER for raw in waiting):
+            self._send([(DELIVER, "integration", broker_priority(3), ["what is due"])])
+
     def canaries(self, queues: Sequence[str]) -> None:
         """Send each queue a message that its worker answers by a note in Postgres."""
         self._send([(CANARY, queue, 0, [queue]) for queue in queues])
@@ -104,13 +124,13 @@ class Publisher:
         except redis.RedisError as error:
             raise self._failed(error) from error
 
-    def held(self, queue: str) -> set[UUID]:
-        """The tasks that a queue's messages name which no worker has taken; BrokerDown if Redis does not answer.
+    def held(self, queues: Sequence[str]) -> set[UUID]:
+        """The tasks that these queues' messages name which no worker has taken; BrokerDown if Redis does not answer.
 
         Reads the messages themselves: the dispatcher keeps them few.
         """
         try:
-            messages = [raw for key in _keys(queue) for raw in self._redis.lrange(key, 0, -1)]
+            messages = [raw for queue in queues for key in _keys(queue) for raw in self._redis.lrange(key, 0, -1)]
         except redis.RedisError as error:
             raise self._failed(error) from error
         return {task_id for raw in messages for task_id in _named(raw)}
@@ -174,6 +194,13 @@ def _shown(args: list[Any]) -> str:
 
 def _keys(queue: str) -> list[str]:
     return [queue, *(f"{queue}{_SEPARATOR}{step}" for step in range(1, _STEPS))]
+
+
+def _name_of(raw: bytes | str) -> str | None:
+    try:
+        return str(orjson.loads(raw)["headers"]["task"])
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _named(raw: bytes | str) -> list[UUID]:

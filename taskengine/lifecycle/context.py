@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,8 @@ from taskengine.domain.errors import HandlerError, Invalid, PermanentError, Unav
 from taskengine.domain.ids import new_id
 from taskengine.domain.redaction import Redactor
 from taskengine.domain.reporting import Report, ReportQuery
-from taskengine.handlers.base import ArtifactRef, LogLevel, Rate, RunState, StoredFile
-from taskengine.lifecycle import one_time_codes, own_runs, remembering, reports, scratch
+from taskengine.handlers.base import ArtifactRef, LogLevel, Notice, Rate, Reach, RunState, StoredFile
+from taskengine.lifecycle import deliver, one_time_codes, own_runs, recipients, remembering, reports, scratch
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.presence import ALIVE_SECONDS
 from taskengine.lifecycle.watch import Attempt
@@ -249,9 +249,27 @@ class RunContext:
         """Figures of the organization over a period."""
         left = (self.deadline - self._engine.clock()).total_seconds()
         try:
-            return reports.of_organization(self._engine, self.organization_id, query, max(min(left, _REPORT_SECONDS), 1))
+            return reports.of_organization(
+                self._engine, self.organization_id, query, max(min(left, _REPORT_SECONDS), 1)
+            )
         except Invalid as error:
             raise PermanentError("report_too_slow", error.detail) from error
+
+    def recipients(self, recipient: str, channels: Sequence[str] = ()) -> list[Reach]:
+        """The ways to reach a recipient; who of a group cannot be reached is logged."""
+        found = recipients.resolve(self._engine, self.organization_id, self.task_id, recipient, channels)
+        for name in found.unreachable:
+            self.log(f"{name} has no address that can be used, and is not told", level="warning")
+        return found.ways
+
+    def deliver(self, to: Sequence[Reach], notice: Notice, key: str = "notice") -> list[UUID]:
+        """Queue a message for each way, once for this task and key."""
+        run_id = None if self.run_id is None else str(self.run_id)
+        task = {"id": str(self.task_id), "name": self.task_name, "type": self.task_type, "run_id": run_id}
+        about = deliver.About(
+            self.organization_id, self.task_id, self.run_id, {"task": task}, f"task:{self.task_id}:{key}"
+        )
+        return deliver.queue(self._engine, about, notice, to, self._redactor.json)
 
     def cancelled(self) -> bool:
         """Whether the attempt should stop."""

@@ -9,8 +9,9 @@
 7. look at steps and runs in which all has ended
 8. ring again for published tasks that nobody claimed
 9. dispatch the lines that have room in the broker
-10. send canaries, so that a deaf worker is found
-11. forget what nobody needs any more
+10. ring for messages that are due, and give up those whose sender fell silent
+11. send canaries, so that a deaf worker is found
+12. forget what nobody needs any more
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ import structlog
 from sqlalchemy import Connection
 
 from config.settings import QUEUES
-from taskengine.broker.publish import BrokerDown
+from taskengine.broker.publish import BrokerDown, direct
 from taskengine.domain.errors import ErrorInfo, Unavailable
 from taskengine.domain.states import Kind
-from taskengine.lifecycle import conclude, dispatch, expand, lease_ends, overdue, own_runs, tell
+from taskengine.lifecycle import conclude, deliver, dispatch, expand, lease_ends, overdue, own_runs, tell
 from taskengine.lifecycle.advance import advance, advance_scopes
 from taskengine.lifecycle.begin import begin, over
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.presence import ALIVE_SECONDS
 from taskengine.lifecycle.prune import prune
 from taskengine.store import idempotency, memories, one_time_codes, outbox, queues, runs, steps, tasks, transitions
 
@@ -71,6 +73,8 @@ def tick(engine: Engine, holder: str) -> bool:
         ring_again(engine)
     with _going_on():
         dispatch_lines(engine)
+    with _going_on():
+        look_after_messages(engine)
     with _going_on():
         send_canaries(engine, holder)
     with _going_on():
@@ -212,9 +216,10 @@ def ring_again(engine: Engine) -> int:
     rung = 0
     with engine.db.autocommit() as conn:
         overdue = outbox.overdue(conn, engine.settings.relay_seconds)
+        nodes = queues.live_workers(conn, list(overdue), ALIVE_SECONDS) if overdue else {}
     for queue, late in overdue.items():
         try:
-            held = engine.publisher.held(queue)
+            held = engine.publisher.held([queue, *map(direct, nodes.get(queue, ()))])
         except BrokerDown:
             continue
         lost = [task_id for task_id in late if task_id not in held]
@@ -235,8 +240,13 @@ def dispatch_lines(engine: Engine) -> int:
     return sum(dispatch.dispatch(engine, queue) for queue in lines)
 
 
+def look_after_messages(engine: Engine) -> None:
+    """10. Have messages sent that are due; those that a lost worker held are due again."""
+    deliver.look_after(engine)
+
+
 def send_canaries(engine: Engine, holder: str) -> None:
-    """10. Let every queue's worker prove that it hears."""
+    """11. Let every queue's worker prove that it hears."""
     with engine.db.autocommit() as conn:
         if not queues.take_turn(conn, "canary", holder, CANARY_SECONDS):
             return
@@ -252,7 +262,7 @@ def send_canaries(engine: Engine, holder: str) -> None:
 
 
 def clean(engine: Engine, holder: str) -> None:
-    """11. Forget old idempotency keys, memories and codes, and finished tasks where the operator wants that."""
+    """12. Forget old idempotency keys, memories and codes, and finished tasks where the operator wants that."""
     with engine.db.autocommit() as conn:
         if not queues.take_turn(conn, "clean", holder, _CLEANING_SECONDS):
             return
