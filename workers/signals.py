@@ -13,9 +13,10 @@ from celery.exceptions import CPendingDeprecationWarning
 from config.logging import configure
 from config.settings import Settings
 from taskengine import runtime
+from taskengine.broker.publish import direct
 from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import presence
-from workers import state
+from workers import resources, state
 from workers.outfit import outfit
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ class Presence:
 
     def __init__(self, settings: Settings, node: str, queue: str, pool_size: int) -> None:
         self._engine = runtime.build(settings, pool_size=1, name=f"presence {node}")
+        self._settings = settings
         self._node, self._queue, self._size = node, queue, pool_size
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="presence", daemon=True)
@@ -34,7 +36,8 @@ class Presence:
     def _loop(self) -> None:
         while True:
             try:
-                presence.seen(self._engine, self._node, self._queue, self._size)
+                has = resources.found(self._settings.home, self._settings.stated_resources())
+                presence.seen(self._engine, self._node, self._queue, self._size, has)
             except EngineError as error:
                 log.warning("presence_not_recorded", reason=str(error))
             except Exception:
@@ -66,12 +69,16 @@ def connect(settings: Settings) -> None:
         node["name"] = str(sender.hostname)
         outfit(settings)
 
+    def setup(sender: str, instance: Any, **_: Any) -> None:
+        # What needs more than any worker has is sent to one that has it, by a list of its own.
+        instance.app.amqp.queues.select_add(direct(sender))
+
     def ready(sender: Any, **_: Any) -> None:
         # With every lost connection Celery warns, in ten lines, that tasks will run twice. That is about late
         # acknowledgement, and ours is early. Said here, since Celery resets its warnings while it starts.
         warnings.filterwarnings("ignore", category=CPendingDeprecationWarning, module="celery.worker.consumer")
         worker = sender.controller
-        queues = list(worker.app.amqp.queues.consume_from)
+        queues = [name for name in worker.app.amqp.queues.consume_from if name != direct(node["name"])]
         main["presence"] = Presence(settings, node["name"], queues[0], worker.concurrency)
         if worker.pool_cls.__module__.endswith("solo"):
             state.start(settings, node["name"])
@@ -87,6 +94,7 @@ def connect(settings: Settings) -> None:
 
     signals.setup_logging.connect(lambda **_: configure(settings), weak=False)
     signals.celeryd_init.connect(events, weak=False)
+    signals.celeryd_after_setup.connect(setup, weak=False)
     signals.worker_init.connect(init, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutdown.connect(shutdown, weak=False)

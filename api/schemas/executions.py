@@ -11,6 +11,14 @@ from pydantic import Field
 from api.schemas.shared import ErrorInfo, Listing, Shape
 
 
+class ResourceUsage(Shape):
+    """What an attempt used, its child processes included."""
+
+    cpu_seconds: float = Field(description="Processor time.")
+    cpu_percent: float | None = Field(description="That time as a part of the attempt's; over 100 on several cores.")
+    memory_mb: float = Field(description="The most memory that it had at a time, in MiB.")
+
+
 class Execution(Shape):
     """One attempt at a task."""
 
@@ -28,6 +36,7 @@ class Execution(Shape):
     progress: Any = Field(description="What the handler said last: `fraction` and `message`.")
     output: Any = Field(description="The result, if this attempt brought it.")
     error: ErrorInfo | None
+    resource_usage: ResourceUsage | None = Field(description="Empty while it runs, and where nobody measured it.")
 
 
 class ExecutionList(Listing[Execution]):

@@ -133,6 +133,14 @@ class Task(TypedDict):
     expansion_config: dict[str, Any] | None
 
 
+class ResourceUsage(TypedDict):
+    """What an attempt used, its child processes included; ``memory_mb`` is the most at a time, in MiB."""
+
+    cpu_seconds: float
+    cpu_percent: float | None
+    memory_mb: float
+
+
 class Execution(TypedDict):
     """One attempt at a task. ``progress`` is what the handler said last, ``{"fraction", "message"}``."""
 
@@ -148,6 +156,7 @@ class Execution(TypedDict):
     progress: Any
     output: Any
     error: ErrorInfo | None
+    resource_usage: ResourceUsage | None
 
 
 class LogLine(TypedDict):

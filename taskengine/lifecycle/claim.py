@@ -28,6 +28,7 @@ class Claimed:
     organization_id: UUID
     type: str
     name: str
+    light: bool
     queue: str
     config: Any
     attempt: int
@@ -101,6 +102,7 @@ def claimed_of(row: Any) -> Claimed:
         organization_id=row.organization_id,
         type=row.type,
         name=row.name,
+        light=row.light,
         queue=row.queue,
         config=row.config,
         attempt=row.attempt,

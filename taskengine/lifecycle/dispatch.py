@@ -9,10 +9,11 @@ from uuid import UUID
 
 import structlog
 
-from taskengine.broker.publish import BrokerDown, Message
+from taskengine.broker.publish import BrokerDown, Message, direct
 from taskengine.domain import lines
 from taskengine.lifecycle import tell
 from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.presence import ALIVE_SECONDS
 from taskengine.store import outbox
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,7 @@ def dispatch(engine: Engine, queue: str, *, if_empty: bool = False) -> int:
         if room <= 0 or (if_empty and waiting):
             return 0
         with engine.db.autocommit() as conn:
-            rows = outbox.pick(conn, queue, room=room, pack=settings.pack_size)
+            rows = outbox.pick(conn, queue, room=room, pack=settings.pack_size, alive=ALIVE_SECONDS)
         if rows:
             _publish(engine, rows, form(queue, rows, room, settings.pack_size))
         return len(rows)
@@ -63,7 +64,8 @@ def form(queue: str, rows: Sequence[Any], room: int, pack_size: int) -> list[Mes
     """Messages for picked rows, in the order they should run.
 
     Small tasks share messages: as many packs as there is room for, so that all workers get their part, but none
-    that is not worth its message and none over ``pack_size``. Others travel alone.
+    that is not worth its message and none over ``pack_size``. Others travel alone, and those that were picked for one
+    worker go to that one.
     """
     ordered = sorted(rows, key=lambda row: (-row.priority, row.turn, -row.urgency, row.task_id))
     small = [row for row in ordered if row.light]
@@ -72,7 +74,14 @@ def form(queue: str, rows: Sequence[Any], room: int, pack_size: int) -> list[Mes
     messages = [(row.priority, [row]) for row in ordered if not row.light]
     messages += [(pack[0].priority, pack) for pack in packs]
     messages.sort(key=lambda item: (-item[0], item[1][0].turn))
-    return [Message(queue, priority, [(row.task_id, row.attempt) for row in members]) for priority, members in messages]
+    return [
+        Message(
+            direct(members[0].sent_to) if members[0].sent_to else queue,
+            priority,
+            [(row.task_id, row.attempt) for row in members],
+        )
+        for priority, members in messages
+    ]
 
 
 def send_now(engine: Engine, rows: Iterable[Any]) -> None:

@@ -149,8 +149,24 @@ def _queue_blockers(now: _Situation) -> Iterator[dict[str, Any]]:
         yield _blocker("queue_paused", f"queue {name} is paused; resume it with POST /v1/queues/{name}/resume")
     if not now.queue.workers:
         yield _blocker("no_worker", f"no live worker serves queue {name}; start one, or see `taskengine doctor`")
+    if (fault := _unmet(now)) is not None:
+        yield fault
     if not now.broker_up:
         yield _blocker("broker_down", "Redis does not answer; the task is stored and is rung for once it does")
+
+
+def _unmet(now: _Situation) -> dict[str, Any] | None:
+    """That no live worker of the queue has what the task needs, and what they have."""
+    needs = now.row.resource_requirements
+    if not needs or not now.queue.workers:
+        return None
+    have = queues.live_workers(now.conn, [now.row.queue], ALIVE_SECONDS).get(now.row.queue, {})
+    if any(all(has.get(name, 0) >= amount for name, amount in needs.items()) for has in have.values()):
+        return None
+    wanted = ", ".join(f"{name} {amount:g}" for name, amount in sorted(needs.items()))
+    most = ", ".join(f"{name} {max(has.get(name, 0) for has in have.values()):g}" for name in sorted(needs))
+    message = f"no live worker of queue {now.row.queue} has what it needs ({wanted}); the most that any has: {most}"
+    return _blocker("resources", message, needs=needs, workers=have)
 
 
 def _stamp(moment: datetime) -> str:

@@ -90,6 +90,8 @@ def _record_fully(
 def _row(engine: Engine, ended: Ended) -> dict[str, Any]:
     claimed, outcome = ended.claimed, ended.outcome
     row: dict[str, Any] = {"execution_id": claimed.execution_id, "task_id": claimed.task_id}
+    if ended.usage is not None:
+        row |= {"cpu_seconds": ended.usage.cpu_seconds, "peak_memory_bytes": ended.usage.peak_memory_bytes}
     match outcome:
         case Succeeded():
             assert ended.result_json is not None

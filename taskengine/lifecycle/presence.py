@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from taskengine.lifecycle.engine import Engine
 from taskengine.store import queues
 
@@ -10,10 +12,10 @@ ALIVE_SECONDS = 30
 """A worker that was silent this long counts as gone."""
 
 
-def seen(engine: Engine, node: str, queue: str, pool_size: int) -> None:
-    """Note that a worker lives."""
+def seen(engine: Engine, node: str, queue: str, pool_size: int, resources: Mapping[str, float]) -> None:
+    """Note that a worker lives, and what its machine has, in the words of ``resource_requirements``."""
     with engine.db.autocommit() as conn:
-        queues.worker_seen(conn, node, queue, pool_size)
+        queues.worker_seen(conn, node, queue, pool_size, resources)
 
 
 def gone(engine: Engine, node: str) -> None:

@@ -83,7 +83,16 @@ def _execution(item: dict[str, Any]) -> dict[str, Any]:
         item["output"] = None
     ended = item["ended_at"]
     item["duration_seconds"] = None if ended is None else (ended - item["started_at"]).total_seconds()
+    item["resource_usage"] = _usage(item.pop("cpu_seconds"), item.pop("peak_memory_bytes"), item["duration_seconds"])
     return item
+
+
+def _usage(cpu_seconds: float | None, peak_bytes: int | None, seconds: float | None) -> dict[str, Any] | None:
+    """What an attempt used; None where nobody measured it."""
+    if cpu_seconds is None or peak_bytes is None:
+        return None
+    percent = round(100 * cpu_seconds / seconds, 1) if seconds else None
+    return {"cpu_seconds": cpu_seconds, "cpu_percent": percent, "memory_mb": round(peak_bytes / 2**20, 1)}
 
 
 def execution(engine: Engine, caller: Caller, execution_id: UUID) -> dict[str, Any]:

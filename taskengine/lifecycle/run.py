@@ -31,6 +31,7 @@ from taskengine.lifecycle.context import RunContext
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.names import Lookup, Names
 from taskengine.lifecycle.watch import Attempt, Watch
+from taskengine.observe.usage import Meter, Usage
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,7 @@ class Ended:
     result_json: bytes | None = None
     logs: list[dict[str, Any]] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
+    usage: Usage | None = None
 
 
 def run(engine: Engine, watch: Watch, claimed: Claimed) -> Ended:
@@ -64,6 +66,7 @@ def run(engine: Engine, watch: Watch, claimed: Claimed) -> Ended:
     attempt = Attempt(claimed, deadline=time.monotonic() + timeout)
     redactor = Redactor()
     context = RunContext(engine, attempt, timeout, redactor)
+    attempt.meter = meter = Meter(whole_tree=not claimed.light)
     watch.run(attempt)
     try:
         ended = Ended(claimed, _call(engine, handler, context, redactor, claimed))
@@ -74,6 +77,7 @@ def run(engine: Engine, watch: Watch, claimed: Claimed) -> Ended:
         context.close()
     ended.outcome = stopped(attempt, ended.outcome, timeout)
     ended.logs, ended.steps = context.logs, context.steps
+    ended.usage = meter.read()
     return ended
 
 

@@ -150,9 +150,7 @@ def task_row(
         "timeout_seconds": spec.timeout_seconds,
         "tags": spec.tags,
         "metadata": spec.metadata,
-        "resource_requirements": None
-        if spec.resource_requirements is None
-        else spec.resource_requirements.model_dump(exclude_none=True),
+        "resource_requirements": _needs(spec),
         "input_schema": spec.input_schema,
         "output_schema": spec.output_schema,
         "waiting_on": 0,
@@ -200,6 +198,12 @@ def gathered(handler: Handler[Any], spec: TaskSpec) -> tuple[dict[str, Any], dic
 def declared_secrets(engine: Engine) -> frozenset[str]:
     """Names of the fields that any installed type declares as credentials."""
     return frozenset[str]().union(*(secret_fields(handler.Config) for handler in engine.registry))
+
+
+def _needs(spec: TaskSpec) -> dict[str, float] | None:
+    """What a worker must have to take the task; None where anyone may."""
+    wanted = spec.resource_requirements
+    return None if wanted is None else wanted.model_dump(exclude_none=True) or None
 
 
 @lru_cache(maxsize=256)

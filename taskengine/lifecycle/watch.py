@@ -17,6 +17,7 @@ import structlog
 from taskengine.domain.errors import EngineError
 from taskengine.lifecycle.claim import Claimed
 from taskengine.lifecycle.engine import Engine
+from taskengine.observe.usage import Meter
 from taskengine.store import executions, tasks
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,7 @@ class Attempt:
     cause: Cause | None = None
     reason: str = ""
     stopped_at: float = 0.0
+    meter: Meter | None = None
 
     def ask_to_stop(self, cause: Cause, reason: str) -> None:
         """Tell the handler to end; the first cause counts."""
@@ -128,6 +130,8 @@ class Watch:
             current.ask_to_stop("lost", "the lease ran out and the attempt was given up")
 
     def _look(self, current: Attempt, held: Sequence[Claimed]) -> None:
+        if current.meter is not None:
+            current.meter.sample()
         now = time.monotonic()
         if current.cause is None and now >= current.deadline:
             current.ask_to_stop("timed_out", "the time limit passed")

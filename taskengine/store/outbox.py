@@ -12,11 +12,14 @@ from sqlalchemy import Connection, text
 
 from taskengine.store.database import Rows
 
-FITS = """
-    NOT EXISTS (SELECT FROM json_each_text(o.needs) AS n(name, amount)
-        WHERE coalesce(CAST(w.resources ->> n.name AS double precision), 0) < CAST(n.amount AS double precision))
+# Workers of the queue that live, have what the place in line ``o`` needs, and have nothing sent to them already.
+_TAKERS = """
+    FROM workers w WHERE w.queue = :queue AND w.seen_at > now() - make_interval(secs => :alive)
+        AND NOT EXISTS (SELECT FROM json_each_text(o.needs) AS n(name, amount)
+            WHERE coalesce(CAST(w.resources ->> n.name AS double precision), 0) < CAST(n.amount AS double precision))
+        AND NOT EXISTS (SELECT FROM outbox s WHERE s.sent_to = w.name AND s.published_at IS NOT NULL)
 """
-"""Whether the worker ``w`` has what the place in line ``o`` needs."""
+_RUNNING = "SELECT count(*) FROM executions e WHERE e.status = 'running' AND starts_with(e.worker, w.name || ':')"
 
 _PICK = text(
     f"""
@@ -34,9 +37,8 @@ _PICK = text(
         FROM organizations_in_line line CROSS JOIN LATERAL (
             SELECT task_id, organization_id, priority, urgency, light AND needs IS NULL AS light FROM outbox o
             WHERE queue = :queue AND organization_id = line.organization_id AND published_at IS NULL
-                -- One that no live worker can take is passed over: it must not hold up those behind it.
-                AND (needs IS NULL OR EXISTS (SELECT FROM workers w WHERE w.queue = :queue
-                    AND w.seen_at > now() - make_interval(secs => :alive) AND {FITS}))
+                -- One that no worker can take now is passed over: it must not hold up those behind it.
+                AND (needs IS NULL OR EXISTS (SELECT {_TAKERS}))
             ORDER BY priority DESC, urgency DESC, task_id LIMIT :reach FOR UPDATE SKIP LOCKED) head
     ), weighed AS (
         -- Within a priority the organizations take turns. A small task weighs a pack's fraction of a message.
@@ -45,10 +47,11 @@ _PICK = text(
         FROM heads
     ), picked AS (
         -- By an array, not by a join: nobody can tell the planner how short the list is, and it would read all rows.
-        UPDATE outbox SET published_at = now()
+        UPDATE outbox o SET published_at = now(), sent_to = CASE WHEN needs IS NOT NULL THEN
+            (SELECT w.name {_TAKERS} ORDER BY ({_RUNNING}) / w.pool_size, random() LIMIT 1) END
         WHERE task_id = ANY(ARRAY(SELECT task_id FROM weighed WHERE load <= :reach))
             AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
-        RETURNING task_id, attempt, priority, urgency, light, needs
+        RETURNING task_id, attempt, priority, urgency, light, sent_to
     )
     SELECT picked.*, weighed.turn FROM picked JOIN weighed USING (task_id)
     """
@@ -60,7 +63,7 @@ def pick(conn: Connection, queue: str, *, room: int, pack: int, alive: float) ->
 
     At most ``room`` messages' worth, where ``pack`` small tasks make one. Rows that another dispatcher holds are
     passed over, and so are tasks that need more than any worker of the last ``alive`` seconds has. Returns (task_id,
-    attempt, priority, urgency, light, needs, turn), unordered.
+    attempt, priority, urgency, light, sent_to, turn), unordered; one with needs is for the worker ``sent_to``.
     """
     return list(conn.execute(_PICK, {"queue": queue, "pack": pack, "reach": room * pack, "alive": alive}))
 

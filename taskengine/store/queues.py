@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from taskengine.store.database import Rows
+from taskengine.store.database import Rows, in_json
 
 _OVERVIEW = text(
     """
@@ -50,16 +50,37 @@ def set_mode(conn: Connection, name: str, *, paused: bool, draining: bool) -> No
 
 _SEEN = text(
     """
-    INSERT INTO workers (name, queue, pool_size, started_at, seen_at) VALUES (:name, :queue, :pool_size, now(), now())
-    ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, pool_size = excluded.pool_size, seen_at = now()
+    INSERT INTO workers (name, queue, pool_size, resources, started_at, seen_at)
+    VALUES (:name, :queue, :pool_size, CAST(:resources AS json), now(), now())
+    ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, pool_size = excluded.pool_size,
+        resources = excluded.resources, seen_at = now()
     """
 )
 _GONE = text("DELETE FROM workers WHERE name = :name OR seen_at < now() - interval '1 day'")
 
 
-def worker_seen(conn: Connection, name: str, queue: str, pool_size: int) -> None:
-    """A worker says that it is alive."""
-    conn.execute(_SEEN, {"name": name, "queue": queue, "pool_size": pool_size})
+def worker_seen(conn: Connection, name: str, queue: str, pool_size: int, resources: Mapping[str, float]) -> None:
+    """A worker says that it is alive, and what its machine has."""
+    params = {"name": name, "queue": queue, "pool_size": pool_size, "resources": in_json(dict(resources))}
+    conn.execute(_SEEN, params)
+
+
+_LIVE = text(
+    """
+    SELECT queue, name, resources FROM workers
+    WHERE queue = ANY(CAST(:queues AS text[])) AND seen_at > now() - make_interval(secs => :alive) ORDER BY name
+    """
+)
+
+
+def live_workers(
+    conn: Connection, queues: Sequence[str], alive_seconds: float
+) -> dict[str, dict[str, dict[str, float]]]:
+    """By queue and name, what each live worker's machine has."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in conn.execute(_LIVE, {"queues": list(queues), "alive": alive_seconds}):
+        found.setdefault(row.queue, {})[row.name] = row.resources or {}
+    return found
 
 
 def worker_gone(conn: Connection, name: str) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -39,6 +40,9 @@ executions = Table(
     moment("lease_until"),
     Column("progress", JSON),
     Column("error", JSON),
+    # What it used, its child processes included.
+    Column("cpu_seconds", Double),
+    Column("peak_memory_bytes", BigInteger),
     CheckConstraint(one_of("status", [status.value for status in ExecutionStatus]), name="status"),
     CheckConstraint("(status = 'running') = (ended_at IS NULL)", name="ended"),
     CheckConstraint("(status = 'running') = (lease_until IS NOT NULL)", name="leased"),

@@ -30,6 +30,10 @@ outbox = Table(
     Column("attempt", Integer, nullable=False),
     Column("light", Boolean, nullable=False),
     moment("expires_at"),
+    # What a worker must have to take it; empty: nothing in particular.
+    Column("needs", JSON),
+    # The worker that has it, where that was chosen for it.
+    Column("sent_to", Text),
     moment("enqueued_at", required=True),
     moment("published_at"),
     # The dispatcher walks this per queue and organization, the relay the other.
@@ -44,6 +48,7 @@ outbox = Table(
     ),
     Index("outbox_rung_idx", "queue", "published_at", postgresql_where=text("published_at IS NOT NULL")),
     Index(None, "queue", "enqueued_at"),
+    Index("outbox_sent_idx", "sent_to", postgresql_where=text("sent_to IS NOT NULL")),
 )
 
 dead_letters = Table(
@@ -83,6 +88,8 @@ workers = Table(
     Column("name", Text, primary_key=True),
     Column("queue", Text, nullable=False),
     Column("pool_size", Integer, nullable=False),
+    # What its machine has, in the words of resource_requirements.
+    Column("resources", JSON),
     moment("started_at", required=True),
     moment("seen_at", required=True),
 )

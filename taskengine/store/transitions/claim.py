@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from taskengine.store.database import Rows
 
 _TAKEN = """
-    t.id, t.organization_id, t.type, t.name, t.queue, t.config, t.attempt, t.error_count, t.max_retries, t.retry,
+    t.id, t.organization_id, t.type, t.name, t.light, t.queue, t.config, t.attempt, t.error_count, t.max_retries, t.retry,
     t.timeout_seconds, t.input_schema, t.output_schema, t.run_id, t.path, t.parent_id, t.scope_id, t.bindings, t.input,
     t.has_dependents, t.queued_at
 """
@@ -101,6 +101,8 @@ _HAND_OVER = text(
     WITH ready AS (
         SELECT t.id FROM tasks t
         WHERE t.id = ANY(CAST(:ids AS uuid[])) AND t.status = 'pending' AND t.kind = 'task' AND t.waiting_on = 0
+            -- Which worker has what it needs, the dispatcher knows.
+            AND t.resource_requirements IS NULL
             AND (t.expires_at IS NULL OR t.expires_at > statement_timestamp())
             AND NOT EXISTS (SELECT FROM queues q WHERE q.name = t.queue AND q.paused)
             AND (t.run_id IS NULL OR (SELECT r.status FROM runs r WHERE r.id = t.run_id) = 'running')

@@ -16,13 +16,15 @@ _FINISH = text(
     WITH d AS (
         SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS d(
             execution_id uuid, task_id uuid, execution_status text, status text, event text, result json, error json,
-            delay_seconds double precision, failed int, dead boolean, queue text)
+            delay_seconds double precision, failed int, dead boolean, queue text,
+            cpu_seconds double precision, peak_memory_bytes bigint)
     ), locked AS (
         SELECT e.id FROM executions e JOIN d ON d.execution_id = e.id JOIN tasks t ON t.id = e.task_id
         WHERE e.status = 'running' AND NOT (:alone AND t.has_dependents)
         ORDER BY t.id FOR NO KEY UPDATE OF e, t
     ), ended AS (
-        UPDATE executions e SET status = d.execution_status, ended_at = now(), lease_until = NULL, error = d.error
+        UPDATE executions e SET status = d.execution_status, ended_at = now(), lease_until = NULL, error = d.error,
+            cpu_seconds = d.cpu_seconds, peak_memory_bytes = d.peak_memory_bytes
         FROM d JOIN locked ON locked.id = d.execution_id WHERE e.id = d.execution_id
         RETURNING e.id, e.task_id
     ), moved AS (
@@ -67,7 +69,8 @@ def finish(conn: Connection, rows: Sequence[dict[str, Any]], *, alone: bool) -> 
     """End attempts, and move their tasks, where the attempt still holds its task (fencing by execution id).
 
     Each row: execution_id, task_id, execution_status, status, event, result, error, delay_seconds, failed (1 when
-    it counts against the retries), dead (leaves a dead letter), queue (another line to wait in, or None). Rows that
+    it counts against the retries), dead (leaves a dead letter), queue (another line to wait in, or None),
+    cpu_seconds and peak_memory_bytes (what the attempt used, where that is known). Rows that
     come back were recorded; ``has_run`` says that the task began a run of its own.
     ``more`` says that the queue has tasks in line. ``alone`` says that no other statement will follow in this
     transaction: tasks that others depend on are left.

@@ -60,9 +60,9 @@ _INSERT = text(
         WHERE NOT EXISTS (SELECT FROM closed)
     ), lined_up AS (
         INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
-            enqueued_at, published_at)
-        SELECT d.id, d.organization_id, d.queue, d.priority, d.urgency, 1, d.light, d.expires_at, now(),
-            CASE WHEN open.free THEN now() END
+            needs, enqueued_at, published_at)
+        SELECT d.id, d.organization_id, d.queue, d.priority, d.urgency, 1, d.light, d.expires_at,
+            d.resource_requirements, now(), CASE WHEN open.free AND d.resource_requirements IS NULL THEN now() END
         FROM d JOIN open USING (queue) WHERE d.status = 'queued'
         RETURNING task_id, queue, priority, published_at IS NOT NULL AS published
     )

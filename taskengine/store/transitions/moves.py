@@ -34,9 +34,9 @@ _MOVE = """
 _UNRING = "DELETE FROM outbox WHERE task_id IN (SELECT id FROM old)"
 RING = """
     INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at,
-        enqueued_at)
+        needs, enqueued_at)
     SELECT id, organization_id, queue, priority, urgency, attempt + 1, light AND lost_count = 0,
-        CASE WHEN started_at IS NULL THEN expires_at END, statement_timestamp()
+        CASE WHEN started_at IS NULL THEN expires_at END, resource_requirements, statement_timestamp()
     FROM {source} ON CONFLICT (task_id) DO UPDATE SET queue = excluded.queue, attempt = excluded.attempt,
         light = excluded.light, expires_at = excluded.expires_at, enqueued_at = statement_timestamp(),
         published_at = NULL

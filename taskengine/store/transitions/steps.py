@@ -145,13 +145,16 @@ _SPAWN = text(
             :paused AND d.sequence_num < :free, 0, 0, 0, statement_timestamp(), statement_timestamp(),
             CASE WHEN d.sequence_num < :free AND NOT :paused THEN statement_timestamp() END
         FROM d CROSS JOIN tasks p WHERE p.id = :parent
-        RETURNING id, organization_id, run_id, status, queue, priority, urgency, light, expires_at
+        RETURNING id, organization_id, run_id, status, queue, priority, urgency, light, expires_at,
+            resource_requirements
     ), noted AS (
         INSERT INTO events (organization_id, task_id, run_id, type, to_status, attempt)
         SELECT organization_id, id, run_id, 'task.created', status, 0 FROM new
     ), lined_up AS (
-        INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at, enqueued_at)
-        SELECT id, organization_id, queue, priority, urgency, 1, light, expires_at, statement_timestamp()
+        INSERT INTO outbox (task_id, organization_id, queue, priority, urgency, attempt, light, expires_at, needs,
+            enqueued_at)
+        SELECT id, organization_id, queue, priority, urgency, 1, light, expires_at, resource_requirements,
+            statement_timestamp()
         FROM new WHERE status = 'queued'
         RETURNING queue
     )

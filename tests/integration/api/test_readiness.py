@@ -19,7 +19,7 @@ from tests.integration.api.conftest import Api
 def healthy(engine: Engine) -> None:
     recover.tick(engine, "me")
     for name in engine.settings.worker_sizes():
-        presence.seen(engine, f"w-{name}", name, 1)
+        presence.seen(engine, f"w-{name}", name, 1, {})
         recover.canary_back(engine, name)
 
 

@@ -50,7 +50,7 @@ def quietly(bench: Bench) -> None:
 
 def pick(bench: Bench, room: int, pack: int = 1) -> list[Any]:
     with bench.engine.db.autocommit() as conn:
-        rows = outbox.pick(conn, QUEUE, room=room, pack=pack)
+        rows = outbox.pick(conn, QUEUE, room=room, pack=pack, alive=30)
     return sorted(rows, key=lambda row: (-row.priority, row.turn, -row.urgency, row.task_id))
 
 
@@ -152,7 +152,7 @@ def test_messages_are_formed_in_order_and_packs_are_spread_over_the_room(monkeyp
     class Row:
         def __init__(self, number: int, priority: int = 2, *, light: bool = True) -> None:
             self.task_id, self.attempt, self.priority = UUID(int=number), 1, priority
-            self.urgency, self.light, self.turn = 0, light, number
+            self.urgency, self.light, self.turn, self.sent_to = 0, light, number, None
 
     monkeypatch.setattr(dispatch, "_LEAST_PACK", 2)
     rows = [Row(1), Row(2, light=False), Row(3), Row(4), Row(5, priority=5, light=False)]

@@ -17,13 +17,13 @@ def _age(bench: Bench) -> None:
 
 def test_only_the_task_whose_message_is_gone_is_rung_again(bench: Bench) -> None:
     gone, waiting = bench.submit({"priority": "critical", **ALONE}, {"priority": "low", **ALONE})
-    assert bench.engine.publisher.held("integration") == {gone, waiting}
+    assert bench.engine.publisher.held(["integration"]) == {gone, waiting}
     assert bench.engine.redis.rpop("integration") is not None
-    assert bench.engine.publisher.held("integration") == {waiting}
+    assert bench.engine.publisher.held(["integration"]) == {waiting}
     _age(bench)
     assert recover.ring_again(bench.engine) == 1
     recover.dispatch_lines(bench.engine)
-    assert bench.engine.publisher.held("integration") == {gone, waiting}
+    assert bench.engine.publisher.held(["integration"]) == {gone, waiting}
     assert bench.engine.publisher.waiting("integration") == 2
 
 
@@ -35,7 +35,7 @@ def test_a_task_that_was_published_just_now_is_left_alone(bench: Bench) -> None:
 
 def test_what_a_pack_carries_is_seen_too(bench: Bench) -> None:
     ids = bench.submit(*({} for _ in range(20)))
-    assert bench.engine.publisher.held("integration") == set(ids)
+    assert bench.engine.publisher.held(["integration"]) == set(ids)
     _age(bench)
     assert recover.ring_again(bench.engine) == 0
 
@@ -45,7 +45,7 @@ def test_strangers_in_the_list_are_passed_over(bench: Bench) -> None:
         bench.engine.redis.lpush("integration", raw)
     bench.engine.publisher.canaries(["integration"])
     (task_id,) = bench.submit({})
-    assert bench.engine.publisher.held("integration") == {task_id}
+    assert bench.engine.publisher.held(["integration"]) == {task_id}
 
 
 def test_without_redis_nothing_is_put_back(bench: Bench) -> None:

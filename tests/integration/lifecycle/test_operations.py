@@ -45,13 +45,13 @@ def explained(bench: Bench, task_id: UUID) -> dict[str, Any]:
 
 
 def with_worker(bench: Bench) -> None:
-    presence.seen(bench.engine, "w1", QUEUE, 2)
+    presence.seen(bench.engine, "w1", QUEUE, 2, {})
 
 
 def test_a_queue_shows_what_waits_runs_and_works(bench: Bench) -> None:
-    presence.seen(bench.engine, "w1", QUEUE, 2)
-    presence.seen(bench.engine, "w2", QUEUE, 3)
-    presence.seen(bench.engine, "w3", "browser", 1)
+    presence.seen(bench.engine, "w1", QUEUE, 2, {})
+    presence.seen(bench.engine, "w2", QUEUE, 3, {})
+    presence.seen(bench.engine, "w3", "browser", 1, {})
     ids = bench.submit({}, {}, {})
     bench.work(ids[0])
     take(bench, ids[1])
@@ -160,7 +160,7 @@ def test_canaries_come_back(bench: Bench) -> None:
 def healthy(bench: Bench) -> None:
     recover.tick(bench.engine, "me")
     for name in bench.engine.settings.worker_sizes():
-        presence.seen(bench.engine, f"w-{name}", name, 1)
+        presence.seen(bench.engine, f"w-{name}", name, 1, {})
         recover.canary_back(bench.engine, name)
 
 
