@@ -36,8 +36,17 @@ class LeafField(HandlerConfig):
         "`boolean` yes and no, `url` makes it absolute, `date` gives RFC 3339.",
     )
 
+    source: str | None = Field(
+        None,
+        pattern=r"^(main_text(\.(title|author|date|text))?|json_ld:[^:]{1,300})$",
+        description="Take it from elsewhere than an element: `main_text` (or `main_text.author`, `.date` …), or "
+        "`json_ld:author.name`, the path in the page's JSON-LD. Not inside of records.",
+    )
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
+        if self.source is not None and (self.selector or self.attribute or self.html or self.all):
+            raise ValueError("source goes without selector, attribute, html and all")
         if self.html and (self.attribute is not None or self.type != "text"):
             raise ValueError("html goes with neither attribute nor type")
         return self
@@ -55,7 +64,9 @@ class FieldSpec(LeafField):
 
     @model_validator(mode="after")
     def _object_or_value(self) -> Self:
-        if self.fields is not None and (self.selector is None or self.attribute or self.html or self.type != "text"):
+        if self.fields is not None and (
+            self.source or self.selector is None or self.attribute or self.html or self.type != "text"
+        ):
             raise ValueError("fields needs a selector, and goes with neither attribute, html nor type")
         return self
 
