@@ -61,7 +61,8 @@ class Held:
         """The rendered config as its type's model; HandlerError or EngineError if it cannot be had."""
         if self.handler is None:
             raise TransientError("unknown_type", f"this process knows no task type {self.row.type!r}")
-        return run.resolve(self.engine, self.handler, self.context, self.redactor, self.claimed)
+        config: HandlerConfig = run.resolve(self.engine, self.handler, self.context, self.redactor, self.claimed)
+        return config
 
     def see_secrets(self) -> HandlerConfig | None:
         """The config as the agent saw it, None if it cannot be had any more; its secrets are redacted from now on."""
