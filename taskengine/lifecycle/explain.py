@@ -11,14 +11,14 @@ from uuid import UUID
 import redis
 from sqlalchemy import Connection
 
-from taskengine.domain import conditions
+from taskengine.domain import conditions, lines
 from taskengine.domain.conditions import Condition
 from taskengine.domain.states import FINAL, Kind
 from taskengine.domain.task import Caller
 from taskengine.lifecycle import query
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.presence import ALIVE_SECONDS
-from taskengine.store import executions, outbox, queues, runs, steps, tasks
+from taskengine.store import agents, executions, outbox, queues, runs, steps, tasks
 
 _GUESS_SECONDS = 1.0
 _WORKED = frozenset({Kind.task, Kind.expansion})
@@ -108,6 +108,9 @@ def _blockers(now: _Situation) -> Iterator[dict[str, Any]]:
         yield _blocker("schedule", f"is scheduled for {_stamp(row.scheduled_for)}", until=row.scheduled_for)
     if row.kind == Kind.wait and row.status != "pending":
         yield from _wait(now)
+    if row.kind == Kind.task and row.status == "waiting_input":
+        yield from _parked(now)
+        return
     if row.kind in _WORKED:
         yield from _queue_blockers(now)
 
@@ -123,6 +126,18 @@ def _gate(now: _Situation) -> Iterator[dict[str, Any]]:
         yield _blocker("max_parallel", f"{parent.name} runs at most {most} at once; waits for its turn", step=around)
     else:
         yield _blocker("step", f"is a part of {parent.name}, which is {parent.status}", step=around)
+
+
+def _parked(now: _Situation) -> Iterator[dict[str, Any]]:
+    """What an attempt waits for that holds no worker."""
+    row = now.row
+    begun = (row.state or {}).get("run_id")
+    run = None if begun is None else runs.get(now.conn, row.organization_id, UUID(begun))
+    if run is not None:
+        message = f"waits for the run that it began, {run.id} ({run.name}), which is {run.status}"
+        yield _blocker("run", message, run={"id": run.id, "name": run.name, "status": run.status})
+    if row.run_at is not None:
+        yield _blocker("timer", f"goes on at {_stamp(row.run_at)} at the latest", until=row.run_at)
 
 
 def _wait(now: _Situation) -> Iterator[dict[str, Any]]:
@@ -145,6 +160,9 @@ def _wait(now: _Situation) -> Iterator[dict[str, Any]]:
 
 def _queue_blockers(now: _Situation) -> Iterator[dict[str, Any]]:
     name = now.row.queue
+    if (capability := lines.capability_of(name)) is not None:
+        yield _agent(now, capability)
+        return
     if now.queue.paused:
         yield _blocker("queue_paused", f"queue {name} is paused; resume it with POST /v1/queues/{name}/resume")
     if not now.queue.workers:
@@ -167,6 +185,23 @@ def _unmet(now: _Situation) -> dict[str, Any] | None:
     most = ", ".join(f"{name} {max(has.get(name, 0) for has in have.values()):g}" for name in sorted(needs))
     message = f"no live worker of queue {now.row.queue} has what it needs ({wanted}); the most that any has: {most}"
     return _blocker("resources", message, needs=needs, workers=have)
+
+
+def _agent(now: _Situation, capability: str) -> dict[str, Any]:
+    """That a task is for an agent, which agents there are, and what to do."""
+    there = agents.standing(now.conn, now.row.organization_id, capability, ALIVE_SECONDS)
+    if not there.registered:
+        advice = "register one with POST /v1/agents, and have it ask for leases"
+    elif not there.alive:
+        advice = "start one of them, or see GET /v1/agents for when each was heard of last"
+    elif not there.free:
+        advice = "one of them must end what it is at, or register another"
+    else:
+        advice = "the next of them that asks for a lease may get it"
+    counts = f"{there.registered} registered, {there.alive} alive, {there.free} free"
+    message = f"waits for an agent with the capability {capability}: {counts}; {advice}"
+    figures = {"registered": there.registered, "alive": there.alive, "free": there.free}
+    return _blocker("agent", message, capability=capability, agents=figures)
 
 
 def _stamp(moment: datetime) -> str:

@@ -98,7 +98,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
 
 
 def test_every_move_is_made_by_a_statement() -> None:
-    of_attempts = {"claimed", "completed", "failed", "retry_scheduled", "lost"}
+    of_attempts = {"claimed", "completed", "failed", "retry_scheduled", "lost", "parked", "handed_over"}
     of_steps = {"started", "timer_set", "waiting", "ended", "ended_failed"}
     assert set(moves._STATEMENTS) == set(MOVES) - of_attempts - of_steps
     assert of_steps <= {name for name, move in MOVES.items() if move.of_steps}

@@ -13,7 +13,7 @@ from taskengine.domain.outcome import HandedOver, Outcome, Parked, Succeeded
 from taskengine.domain.run import RunFilter
 from taskengine.domain.workflow import RetrySpec
 from taskengine.handlers.base import Context
-from taskengine.lifecycle import cancel, control, query_runs, recover
+from taskengine.lifecycle import cancel, control, explain, query_runs, recover
 from taskengine.lifecycle.retry_run import retry as retry_run
 from tests.conftest import Bench
 from tests.integration.lifecycle.conftest import PAGE, Probe, ProbeConfig, events, last_error
@@ -59,6 +59,7 @@ def test_a_task_waits_for_its_run_without_a_worker_and_takes_its_results(bench: 
     bench.work(parent)
     assert bench.task(parent)["status"] == "waiting_input"
     (run,) = own_runs(bench, parent)
+    assert str(run["id"]) in explain.explain(bench.engine, bench.caller, parent)["summary"]
     bench.work(*parts(bench, run["id"]))
     assert bench.task(parent)["status"] == "queued"
     bench.work(parent)
