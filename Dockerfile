@@ -3,6 +3,12 @@ FROM python:3.13-slim
 
 ENV PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
+# Chromium for the browser queue, bubblewrap for sandboxed scripts. Where the container may not make user namespaces
+# (Docker's default), scripts are refused with the reason.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends bubblewrap chromium fonts-liberation libseccomp2 \
+    && rm -rf /var/lib/apt/lists/*
+
 WORKDIR /app
 
 # The packages first: a change of the code then leaves this layer as it is.

@@ -43,6 +43,38 @@ make_environment() {
     stamp_text >"$stamp"
 }
 
+# The programs that browser tasks and sandboxed scripts run are Debian packages. As root they are installed; others are
+# told. Without them everything else works, and such tasks fail with the reason.
+make_programs() {
+    wanted=
+    if [ -z "${TASKENGINE_CHROMIUM:-}" ] && ! any_of chromium chromium-browser google-chrome google-chrome-stable; then
+        wanted="chromium fonts-liberation"
+    fi
+    any_of bwrap || wanted="$wanted bubblewrap"
+    if [ -z "$wanted" ]; then
+        return
+    fi
+    if [ "$(id -u)" = 0 ] && any_of apt-get; then
+        say "installing $wanted"
+        # shellcheck disable=SC2086 - one word for each package
+        if apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+            apt-get install -qq --yes --no-install-recommends $wanted >/dev/null; then
+            return
+        fi
+    fi
+    say "browser tasks and sandboxed scripts need these packages: apt-get install $wanted"
+}
+
+# Whether one of these programs is there.
+any_of() {
+    for program in "$@"; do
+        if command -v "$program" >/dev/null 2>&1; then
+            return 0
+        fi
+    done
+    return 1
+}
+
 # Prints what the environment in $folder should be made of; nothing while it does not stand.
 stamp_text() {
     "$folder/bin/python" -c '
