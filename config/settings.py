@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 QUEUES = ("browser", "integration", "reporting", "automation", "control")
@@ -221,6 +221,23 @@ class Settings(BaseSettings):
     llm_model: str | None = Field(None, description="Name of the model to ask at LLM_URL.")
     llm_max_tokens_per_task: int = Field(
         200_000, ge=100, description="Most language model tokens that a task may use, over all its attempts."
+    )
+    ghl_base_url: str = Field(
+        "https://services.leadconnectorhq.com",
+        pattern=r"^https?://",
+        description="Where type ghl_action finds the LeadConnector API.",
+    )
+    ghl_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("taskengine_ghl_api_key", "ghl_api_key"),
+        description="Token of ghl_action tasks of every organization that has no secret GHL_API_KEY; plain "
+        "`GHL_API_KEY` is read too.",
+    )
+    ghl_location_id: str | None = Field(
+        None,
+        validation_alias=AliasChoices("taskengine_ghl_location_id", "ghl_location_id"),
+        description="Sub-account of ghl_action tasks of every organization that has no secret GHL_LOCATION_ID; plain "
+        "`GHL_LOCATION_ID` is read too.",
     )
     script_commands: str = Field(
         "",
