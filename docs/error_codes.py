@@ -45,6 +45,10 @@ def _call(retried: str, meaning: str) -> Code:
     return Code("api_call", retried, meaning)
 
 
+def _sandbox(retried: str, meaning: str) -> Code:
+    return Code("script, testing, code_analysis, deployment", retried, meaning)
+
+
 def _celery(retried: str, meaning: str) -> Code:
     return Code("celery_task", retried, meaning)
 
@@ -135,6 +139,32 @@ CODES: dict[str, Code] = {
     ),
     "llm_budget_exceeded": _language(
         NO, "The task has used up `TASKENGINE_LLM_MAX_TOKENS_PER_TASK`, over all attempts."
+    ),
+    "sandbox_unavailable": _sandbox(
+        NO, "The worker's machine cannot isolate programs; nothing was run. The message says why."
+    ),
+    "cpu_limit": _sandbox(NO, "The program used up `limits.cpuSeconds`."),
+    "memory_limit": _sandbox(NO, "The program needed more than `limits.memoryMb`."),
+    "process_limit": _sandbox(NO, "The program had more processes and threads than `limits.processes`."),
+    "file_limit": _sandbox(NO, "The program wrote more than `limits.diskMb`, or made more files than `limits.files`."),
+    "output_limit": _sandbox(
+        NO, "The program printed more than `limits.outputKb`, or left more than may be collected."
+    ),
+    "time_limit": _sandbox(NO, "The program ran longer than `limits.wallSeconds`."),
+    "limit_too_high": _sandbox(NO, "A limit that was asked for exceeds the operator's; `details.field` names it."),
+    "bad_archive": _sandbox(
+        NO, "The archive cannot be read, is too large, or holds links or paths that lead out of it."
+    ),
+    "bad_files": _sandbox(NO, "The files to work on could not be laid out."),
+    "script_failed": _sandbox(NO, "The program ended with an exit code other than 0; `details` has what it printed."),
+    "bad_result": _sandbox(NO, "What the program left as its result is no JSON, or cannot be read."),
+    "no_such_file": _sandbox(NO, "A file that was to be stored is not there; `details.path` names it."),
+    "no_javascript": _sandbox(NO, "The worker has no node."),
+    "command_not_allowed": _sandbox(NO, "`TASKENGINE_SCRIPT_COMMANDS` does not name the command."),
+    "command_unavailable": _sandbox(NO, "The command is allowed, but the worker has no such program."),
+    "function_failed": _sandbox(NO, "The remote function answered with an error of its own; `details` has it."),
+    "bad_function_secret": _sandbox(
+        NO, "`functionSecret` is no signing secret: `whsec_` and 24 to 64 bytes in base64."
     ),
     "celery_app_unavailable": _celery(NO, "`TASKENGINE_CELERY_APP` is not set, or the app cannot be imported."),
     "unknown_celery_task": _celery(NO, "The app has no task of that name; the message names close ones."),

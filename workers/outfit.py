@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from config.settings import Settings
-from workers.automation import celery_task
+from workers.automation import celery_task, program, sandbox
+from workers.automation.sandbox_limits import Maxima
+from workers.integration import ghl_action
 from workers.language import client as language
 
 
 def outfit(settings: Settings) -> None:
     """Called once in a worker's main process before its pool is made; pool processes inherit what it sets."""
     celery_task.configure(settings.celery_app)
+    program.configure(settings.script_command_list())
+    sandbox.configure(
+        Maxima(
+            wall_seconds=settings.script_max_seconds,
+            memory_mb=settings.script_max_memory_mb,
+            processes=settings.script_max_processes,
+            disk_mb=settings.script_max_disk_mb,
+        )
+    )
+    ghl_action.configure(
+        settings.ghl_base_url,
+        (settings.ghl_api_key.get_secret_value() or None) if settings.ghl_api_key else None,
+        settings.ghl_location_id or None,
+    )
     language.configure(
         settings.llm_url,
         settings.llm_api_key.get_secret_value() if settings.llm_api_key else None,

@@ -17,6 +17,7 @@ from taskengine.broker.publish import direct
 from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import presence
 from workers import resources, state
+from workers.automation import sandbox
 from workers.outfit import outfit
 
 log = structlog.get_logger(__name__)
@@ -59,15 +60,19 @@ class Presence:
 def connect(settings: Settings) -> None:
     """Hang the engine into Celery's process signals."""
     main: dict[str, Presence] = {}
-    node = {"name": "worker"}
+    node = {"name": "worker", "runs programs": ""}
 
     def events(conf: Any, options: dict[str, Any], **_: Any) -> None:
         served = {str(name) for name in options.get("queues") or ()}
         conf.worker_send_task_events = bool(served & settings.event_queues())
+        node["runs programs"] = "yes" if "automation" in served else ""
 
     def init(sender: Any, **_: Any) -> None:
         node["name"] = str(sender.hostname)
         outfit(settings)
+        if node["runs programs"]:
+            # Said when the worker starts, and not only when a task comes: here nothing is run without isolation.
+            sandbox.isolation(again=True)
 
     def setup(sender: str, instance: Any, **_: Any) -> None:
         # What needs more than any worker has is sent to one that has it, by a list of its own.

@@ -212,10 +212,10 @@ def start(job: dict[str, Any]) -> None:
     os.closerange(3, 1 << 16)
     with contextlib.suppress(OSError):
         os.nice(5)  # the worker's own threads keep leases alive: they come first
-    for name, value in job["rlimits"].items():
+    for name, pair in job["rlimits"].items():
         number = getattr(resource, name, None)
         if number is not None:
-            resource.setrlimit(number, (value, value))
+            resource.setrlimit(number, tuple(pair))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     os.umask(0o022)

@@ -185,8 +185,8 @@ def _described(job: Job) -> dict[str, object]:
     """The job as ``sandbox_inside.py`` reads it."""
     limits = job.limits
     memory = limits.memory_mb * MEGABYTE
+    cpu = max(int(limits.cpu_seconds + 0.999), 1)
     rlimits = {
-        "RLIMIT_CPU": max(int(limits.cpu_seconds + 0.999), 1),
         "RLIMIT_DATA": memory,
         "RLIMIT_AS": memory + 512 * MEGABYTE if job.bounded_addresses else 64 * 1024 * MEGABYTE,
         "RLIMIT_FSIZE": limits.disk_mb * MEGABYTE,
@@ -220,7 +220,8 @@ def _described(job: Job) -> dict[str, object]:
         "most_bytes": limits.disk_mb * MEGABYTE,
         "collect": list(job.collect),
         "most_collected_bytes": job.most_collected_bytes,
-        "rlimits": rlimits,
+        # At the first of the two the kernel says why (SIGXCPU), at the second it kills.
+        "rlimits": {"RLIMIT_CPU": (cpu, cpu + 1)} | {name: (value, value) for name, value in rlimits.items()},
     }
 
 
