@@ -21,6 +21,7 @@ from api.idempotency import HEADER, KEY_PATTERN, REPLAYED
 from api.operations import YAML, Content, Contents, Door, Operation
 from api.schemas.administration import ApiKeyBody, NamedSecretBody, SecretBody
 from api.schemas.agents import AgentBody, CompleteBody, FailBody, LeaseBody
+from api.schemas.deliveries import GroupBody, MemberBody
 from api.schemas.problem import Problem
 from api.schemas.runs import RunBody
 from api.schemas.tasks import TaskBatch
@@ -72,6 +73,8 @@ _EXAMPLES: dict[type[BaseModel], Any] = {
     AgentBody: {"id": "reviewer-1", "type": "reviewer", "capabilities": ["code_review"], "max_concurrent": 2},
     LeaseBody: {"wait": 30, "max": 1},
     CompleteBody: {"result": {"words": 3}},
+    MemberBody: {"role": "owner", "email": "anna@example.com"},
+    GroupBody: {"members": ["anna", "ben"]},
     FailBody: {"code": "no_repository", "message": "the repository cannot be cloned", "retry": False},
 }
 _ERROR_HEADERS: dict[int, dict[str, Any]] = {

@@ -1,7 +1,19 @@
 """The operations of the API, by subject."""
 
 from api.operations import Door
-from api.routes import administration, agents, executions, one_time_codes, queues, runs, system, tasks, workflows
+from api.routes import (
+    administration,
+    agents,
+    deliveries,
+    executions,
+    members,
+    one_time_codes,
+    queues,
+    runs,
+    system,
+    tasks,
+    workflows,
+)
 
 DOORS: tuple[Door, ...] = (
     tasks.door,
@@ -11,6 +23,9 @@ DOORS: tuple[Door, ...] = (
     queues.task_types,
     queues.queues,
     queues.dead_letters,
+    deliveries.door,
+    members.members,
+    members.groups,
     agents.agents,
     agents.lease_door,
     administration.secrets,

@@ -103,7 +103,8 @@ def _post(session: requests.Session, url: str, body: bytes, headers: Mapping[str
     with time_limit(seconds):
         try:
             with session.post(url, data=body, headers=sent, allow_redirects=False, stream=True) as response:
-                text = response.raw.read(_KEPT_BYTES, decode_content=True)
+                # The guarded client leaves the body of a redirect unread.
+                text = b"" if response.is_redirect else response.raw.read(_KEPT_BYTES, decode_content=True)
                 after = retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC))
                 return _Response(response.status_code, clean_text(text.decode("utf-8", "replace")), after)
         except HandlerError:

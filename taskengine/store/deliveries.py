@@ -77,7 +77,7 @@ _CLAIM = text(
     UPDATE deliveries SET status = 'sending', attempt = attempt + 1, next_attempt_at = NULL, started_at = now(),
         lease_until = now() + make_interval(secs => :lease), updated_at = now()
     WHERE id = ANY(ARRAY(SELECT id FROM heads ORDER BY turn, next_attempt_at, id LIMIT :limit))
-    RETURNING id, organization_id, type, channel, target, payload, sealed_payload, attempt, max_attempts, started_at
+    RETURNING id, organization_id, type, channel, target, payload, sealed_payload, attempt, max_attempts, created_at
     """
 )
 
