@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 from uuid import UUID
 
 from taskengine.client.administration import ApiKeys, Secrets
+from taskengine.client.agents import Agents, Leases
 from taskengine.client.errors import ServerError
 from taskengine.client.executions import Artifacts, Executions
 from taskengine.client.models import Readiness, Task, TaskOptions, TaskSpec, TaskType
@@ -29,7 +30,7 @@ class Client:
             print(client.wait(task["id"], timeout=30)["result"])
 
     The verbs stand by subject: ``tasks``, ``runs``, ``workflows``, ``executions``, ``artifacts``, ``queues``,
-    ``dead_letters``, ``secrets``, ``api_keys``. Requests are tried again when that may help, and never take effect
+    ``dead_letters``, ``secrets``, ``api_keys``, ``agents``, ``leases``. Requests are tried again when that may help, and never take effect
     twice.
     """
 
@@ -57,6 +58,8 @@ class Client:
         self.dead_letters = DeadLetters(self._transport)
         self.secrets = Secrets(self._transport)
         self.api_keys = ApiKeys(self._transport)
+        self.agents = Agents(self._transport)
+        self.leases = Leases(self._transport)
 
     @property
     def base_url(self) -> str:

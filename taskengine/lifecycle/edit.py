@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import func
 
-from taskengine.domain import credentials
+from taskengine.domain import credentials, lines
 from taskengine.domain.errors import Conflict, FieldError, Invalid, WrongKey
 from taskengine.domain.states import FINAL, WAITING, Kind, TaskStatus
 from taskengine.domain.task import Caller, Priority, TaskChanges
@@ -103,7 +103,12 @@ def checked_config(engine: Engine, row: Any, config: dict[str, Any]) -> dict[str
         errors = [FieldError(("config", *fault.loc), fault.msg, fault.type) for fault in faults]
         raise Invalid(f"config does not fit: {errors[0].msg}", errors)
     values: dict[str, Any] = {"config": credentials.seal(clear, secret_fields(handler.Config), engine.cipher.encrypt)}
-    return values | {"light": shape.light} | _due(row, shape.due)
+    return values | {"light": shape.light} | _due(row, shape.due) | _line(row, shape.line)
+
+
+def _line(row: Any, line: str) -> dict[str, Any]:
+    """The line of a task that is for an agent, or no longer is, or for one with another capability."""
+    return {"queue": line} if lines.is_agents(line) or lines.is_agents(row.queue) else {}
 
 
 def _due(row: Any, due: datetime | None) -> dict[str, Any]:

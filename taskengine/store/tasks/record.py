@@ -49,8 +49,9 @@ def change(conn: Connection, task_id: UUID, values: dict[str, Any]) -> None:
 
 _SYNC_OUTBOX = text(
     """
-    UPDATE outbox o SET priority = t.priority, urgency = t.urgency, light = t.light AND t.lost_count = 0,
-        expires_at = CASE WHEN t.started_at IS NULL THEN t.expires_at END, published_at = NULL
+    UPDATE outbox o SET queue = t.queue, priority = t.priority, urgency = t.urgency,
+        light = t.light AND t.lost_count = 0, published_at = NULL,
+        expires_at = CASE WHEN t.started_at IS NULL THEN t.expires_at END
     FROM tasks t WHERE t.id = :task_id AND o.task_id = t.id RETURNING o.queue
     """
 )

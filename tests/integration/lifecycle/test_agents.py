@@ -208,6 +208,15 @@ def test_a_changed_priority_counts_in_line(bench: Bench) -> None:
     assert ids(lease(bench)) == [second, first]
 
 
+def test_another_capability_is_another_line(bench: Bench) -> None:
+    register(bench)
+    register(bench, "bob", "code_review")
+    (task_id,) = custom(bench, {})
+    edit.update(bench.engine, bench.caller, task_id, TaskChanges(config={"capability": "code_review"}))
+    assert lease(bench) == []
+    assert ids(lease(bench, "bob")) == [task_id]
+
+
 def test_a_paused_run_gives_no_leases(bench: Bench) -> None:
     register(bench)
     step = {"id": "count", "type": "task", "task": {"type": "custom", "config": {"capability": "word_count"}}}
@@ -417,13 +426,12 @@ def test_agents_and_leases_of_another_organization_are_not_there(bench: Bench) -
     held = lease_one(bench)
     assert held["task_id"] == task_id
     assert agents.get(bench.engine, other, "ann")["open_leases"] == 0
-    for verb in (
-        lambda: lease_ends.extend(bench.engine, other, held["id"]),
-        lambda: lease_ends.complete(bench.engine, other, held["id"], {}),
-        lambda: lease_ends.fail(bench.engine, other, held["id"], BROKEN, retry=True),
-    ):
-        with pytest.raises(NotFound):
-            verb()
+    with pytest.raises(NotFound):
+        lease_ends.extend(bench.engine, other, held["id"])
+    with pytest.raises(NotFound):
+        lease_ends.complete(bench.engine, other, held["id"], {})
+    with pytest.raises(NotFound):
+        lease_ends.fail(bench.engine, other, held["id"], BROKEN, retry=True)
     assert bench.task(task_id)["status"] == "running"
 
 
@@ -440,9 +448,11 @@ def comes_while_waiting(bench: Bench) -> bool:
     """Whether an agent that waits gets a task that is submitted meanwhile."""
     register(bench)
     found: list[dict[str, Any]] = []
-    thread = threading.Thread(
-        target=lambda: found.extend(leases.wait(bench.engine, bench.caller, "ann", 1, None, seconds=30))
-    )
+
+    def wait() -> None:
+        found.extend(leases.wait(bench.engine, bench.caller, "ann", 1, None, seconds=30))
+
+    thread = threading.Thread(target=wait)
     thread.start()
     submitted = custom(bench, {})
     thread.join(20)
