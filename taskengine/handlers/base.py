@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +20,7 @@ import requests
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
+from taskengine.domain.errors import FieldError
 from taskengine.domain.outcome import Outcome
 from taskengine.domain.reporting import Report, ReportQuery
 from taskengine.domain.wire import few_fields
@@ -269,6 +270,12 @@ class Handler(ABC, Generic[C]):
     def given(self, config: C, result: Any) -> Any:  # noqa: ARG002 - part of the interface
         """What an agent gave for such a task, as its result; pydantic's ValidationError if it does not fit."""
         return self.Output.model_validate(result)
+
+    def faults(self, config: C, now: datetime) -> Iterable[FieldError]:  # noqa: ARG002 - part of the interface
+        """What is wrong with a config at the moment when it is sent, beyond what its model can see. Not asked for the
+        steps of runs, which come when they come.
+        """
+        return ()
 
     @abstractmethod
     def run(self, ctx: Context, config: C) -> Outcome:

@@ -98,7 +98,7 @@ def checked_config(engine: Engine, row: Any, config: dict[str, Any]) -> dict[str
         clear = credentials.unseal(kept, engine.cipher.decrypt, lambda _: None)
     except WrongKey as error:
         raise Conflict(str(error)) from error
-    faults, shape = check_config(handler, clear, row.input_schema)
+    faults, shape = check_config(handler, clear, row.input_schema, engine.clock())
     if faults:
         errors = [FieldError(("config", *fault.loc), fault.msg, fault.type) for fault in faults]
         raise Invalid(f"config does not fit: {errors[0].msg}", errors)

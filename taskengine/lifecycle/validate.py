@@ -64,7 +64,8 @@ def prepare(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
         text = f"the tasks have {edges} dependencies together; at most {MAX_EDGES} fit one request"
         raise Invalid(text, [FieldError(("tasks",), text, "too_many_dependencies")])
     errors: list[FieldError] = []
-    rows = [task_row(engine, caller, place, spec, errors) for place, spec in enumerate(specs)]
+    now = engine.clock()
+    rows = [task_row(engine, caller, place, spec, errors, now) for place, spec in enumerate(specs)]
     for place, spec in enumerate(specs):
         errors += [FieldError((place, *fault.loc), fault.msg, fault.type) for fault in _check_arrays(engine, spec)]
     if errors:
@@ -111,9 +112,17 @@ def _summary(errors: Sequence[FieldError]) -> str:
 
 
 def task_row(
-    engine: Engine, caller: Caller, place: int | str, spec: TaskSpec, errors: list[FieldError]
+    engine: Engine,
+    caller: Caller,
+    place: int | str,
+    spec: TaskSpec,
+    errors: list[FieldError],
+    now: datetime | None = None,
 ) -> dict[str, Any]:
-    """A task's row, without a status; its faults are added to ``errors``, with ``place`` in front."""
+    """A task's row, without a status; its faults are added to ``errors``, with ``place`` in front.
+
+    With ``now``, also what its type finds wrong at this moment.
+    """
     handler = engine.registry.get(spec.type)
     if handler is None:
         errors.append(
@@ -123,7 +132,7 @@ def task_row(
     found = list(check_spec(engine, handler, spec))
     errors += [FieldError((place, *fault.loc), fault.msg, fault.type) for fault in found]
     config, data = gathered(handler, spec)
-    faults, shape = check_config(handler, config, spec.input_schema)
+    faults, shape = check_config(handler, config, spec.input_schema, now)
     errors += [FieldError((place, "config", *fault.loc), fault.msg, fault.type) for fault in faults]
     declared = secret_fields(handler.Config)
     return {
@@ -262,9 +271,9 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 def check_config(
-    handler: Handler[Any], config: dict[str, Any], input_schema: dict[str, Any] | None
+    handler: Handler[Any], config: dict[str, Any], input_schema: dict[str, Any] | None, now: datetime | None = None
 ) -> tuple[list[FieldError], Shape]:
-    """Faults of a config, and the shape of such a task.
+    """Faults of a config, with ``now`` also those of this moment, and the shape of such a task.
 
     A field whose value is a template is judged when it is rendered; only its syntax is checked here.
     """
@@ -284,6 +293,7 @@ def check_config(
     try:
         parsed = handler.Config.model_validate(config)
         shape = Shape(handler.light(parsed), handler.line(parsed), handler.due(parsed))
+        faults += [] if now is None else handler.faults(parsed, now)
     except ValidationError as error:
         faults += [
             FieldError(item["loc"], item["msg"], item["type"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ import requests
 
 from taskengine.delivery.egress import open_socket
 from taskengine.domain.errors import PermanentError
-from taskengine.handlers.base import ArtifactRef, LogLevel, Rate, RunState, StoredFile
+from taskengine.handlers.base import ArtifactRef, LogLevel, Notice, Rate, Reach, RunState, StoredFile
 
 
 @dataclass
@@ -72,6 +72,8 @@ class HandlerContext:
     """How many agents there are, by capability."""
     granted: set[str] = field(default_factory=set)
     """Functions that the organization may call."""
+    told: list[tuple[Reach, Notice]] = field(default_factory=list)
+    """What was queued for delivery, and to whom."""
     secrets: dict[str, str] = field(default_factory=dict)
     logs: list[tuple[str, str]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -179,6 +181,13 @@ class HandlerContext:
 
     def may_call(self, function: str) -> bool:
         return function in self.granted
+
+    def recipients(self, recipient: str, channels: Sequence[str] = ()) -> list[Reach]:
+        return [Reach(recipient, channel, f"{channel}:{recipient}") for channel in channels or ("webhook",)]
+
+    def deliver(self, to: Sequence[Reach], notice: Notice, key: str = "notice") -> list[UUID]:
+        self.told += [(way, notice) for way in to]
+        return [uuid4() for _ in to]
 
     def cancelled(self) -> bool:
         return self.stop
