@@ -49,12 +49,20 @@ def _sandbox(retried: str, meaning: str) -> Code:
     return Code("script, testing, code_analysis, deployment", retried, meaning)
 
 
+def _report(retried: str, meaning: str) -> Code:
+    return Code("report_generation", retried, meaning)
+
+
 def _celery(retried: str, meaning: str) -> Code:
     return Code("celery_task", retried, meaning)
 
 
 def _language(retried: str, meaning: str) -> Code:
     return Code("what asks a language model", retried, meaning)
+
+
+def _ghl(retried: str, meaning: str) -> Code:
+    return Code("ghl_action", retried, meaning)
 
 
 YES, NO, BY_STATUS = "yes", "no", "by status"
@@ -166,6 +174,20 @@ CODES: dict[str, Code] = {
     "bad_function_secret": _sandbox(
         NO, "`functionSecret` is no signing secret: `whsec_` and 24 to 64 bytes in base64."
     ),
+    "ghl_not_configured": _ghl(NO, "There is no `GHL_API_KEY` or no `GHL_LOCATION_ID`; `details.missing` says which."),
+    "ghl_unauthorized": _ghl(
+        NO, "GoHighLevel answered 401 or 403; `details.scope` is the scope that the token needs for this."
+    ),
+    "ghl_rejected": _ghl(NO, "GoHighLevel refused the request; `details.messages` says why."),
+    "ghl_unavailable": _ghl(YES, "GoHighLevel answered 408, 425, 5xx, or something that is no answer of its API."),
+    "maybe_sent": _ghl(
+        NO,
+        "An earlier attempt's answer was lost, and there is no way to tell whether it was done. Look, and retry the "
+        "task to send it again.",
+    ),
+    "report_too_slow": _report(NO, "The database took too long over a part of it; a shorter period helps."),
+    "invalid_period": _report(NO, "The period is empty or too long once `startDate` alone meets the present."),
+    "report_stopped": _report(YES, "It was told to stop while the files were made."),
     "celery_app_unavailable": _celery(NO, "`TASKENGINE_CELERY_APP` is not set, or the app cannot be imported."),
     "unknown_celery_task": _celery(NO, "The app has no task of that name; the message names close ones."),
     "bad_arguments": _celery(NO, "The arguments do not fit the task's signature."),
