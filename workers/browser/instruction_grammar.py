@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workers.browser.instruction_words import STOP, words
 from workers.browser.targets import Wants
@@ -44,15 +44,18 @@ KINDS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
 }
 """What people call kinds of elements: the roles that are meant, and those that are often taken for them."""
 _PLACES = r"in|inside|within|under|below|above|of|for|from|next to|beside|near|on|at|by"
+_NOUNS = (
+    "section|area|panel|card|box|row|dialog|popup|pop-up|modal|form|group|table|list|menu|block|column|part"
+    "|fieldset|window|tile|line|entry|heading|headline"
+)
 _PLACE_NOUN = re.compile(
-    r"\s+(section|area|panel|card|box|row|dialog|popup|pop-up|modal|form|group|table|list|menu|block|column|part"
-    r"|fieldset|window|tile|line|entry|heading|headline)\s*$",
+    rf"\s+(?:{_NOUNS})\s*$|^(?:the\s+)?(?:{_NOUNS})\s+(?:of|for|with|by|from|named|called|about|containing)\s+",
     re.IGNORECASE,
 )
 
 _VERBS: dict[str, str] = {
     "click": r"(?:double[- ]?)?click(?:\s+on)?|press(?:\s+on)?|tap(?:\s+on)?|hit|push|select|choose|pick|open|follow"
-    r"|go\s+to|switch\s+to|navigate\s+to|visit|use|activate|show|view|expand",
+    r"|go(?:\s+to)?|switch\s+to|navigate\s+to|visit|use|activate|show|view|expand|get|sort\s+by",
     "type": r"type(?:\s+in(?:to)?)?|enter|fill(?:\s+(?:in|out))?|write(?:\s+in(?:to)?)?|put|input|insert|set|clear",
     "select": r"select|choose|pick|set|use",
     "check": r"check|tick|untick|uncheck|enable|disable|activate|deactivate|turn\s+on|turn\s+off|switch\s+on"
@@ -63,9 +66,10 @@ _VERBS: dict[str, str] = {
     "scroll": r"scroll(?:\s+down|\s+up)?(?:\s+(?:in)?to)?|show",
 }
 _KEPT = re.compile(
-    r"(?:open|show|view|activate|expand|clear|select|add|enable|disable|find|use|follow)\b", re.IGNORECASE
+    r"(?:open|show|view|activate|expand|clear|select|add|enable|disable|find|use|follow|get|sort)\b", re.IGNORECASE
 )
 """Verbs that are as often the name of what is meant: "open file", "select all"."""
+_WITHOUT_VERB = 0.92
 _OFF = re.compile(
     r"^\s*(?:uncheck|untick|disable|deactivate|deselect|clear|(?:turn|switch)\s+off\b|(?:turn|switch)\b.*\boff\s*$)",
     re.IGNORECASE,
@@ -84,6 +88,8 @@ class Reading:
     place: tuple[str, ...] = ()
     quoted: bool = False
     value: str | None = None
+    weight: float = 1.0
+    """Less than 1 when a word was left out that may be a part of the name."""
 
 
 def readings(instruction: str, wants: Wants) -> list[Reading]:
@@ -91,20 +97,20 @@ def readings(instruction: str, wants: Wants) -> list[Reading]:
     text = re.sub(r"\s+", " ", instruction).strip().rstrip(".!;,")
     text = re.sub(r"^(?:please|then|now|and then|and|next,|finally,?)\s+", "", text, flags=re.IGNORECASE)
     found: dict[Reading, None] = {}
-    for target, value in _values(text, wants):
+    for target, value, weight in _values(text, wants):
         for reading in _targets(target, value):
-            found.setdefault(reading)
+            found.setdefault(replace(reading, weight=weight))
     return list(found)
 
 
-def _values(text: str, wants: Wants) -> Iterator[tuple[str, str | None]]:
-    """(words of the target, the value) for each way to tell them apart."""
+def _values(text: str, wants: Wants) -> Iterator[tuple[str, str | None, float]]:
+    """(words of the target, the value, the weight) for each way to tell them apart."""
     if wants == "check":
-        yield _without_on_off(text), None if _TOGGLE.match(text) else ("false" if _OFF.match(text) else "true")
+        yield _without_on_off(text), None if _TOGGLE.match(text) else ("false" if _OFF.match(text) else "true"), 1.0
         return
     if wants in {"type", "select", "upload"}:
-        yield from _with_value(text, wants)
-    yield from ((target, None) for target in _without_verb(text, wants))
+        yield from ((target, value, 1.0) for target, value in _with_value(text, wants))
+    yield from ((target, None, weight) for target, weight in _without_verb(text, wants))
 
 
 def _with_value(text: str, wants: Wants) -> Iterator[tuple[str, str]]:
@@ -124,22 +130,23 @@ def _with_value(text: str, wants: Wants) -> Iterator[tuple[str, str]]:
         if not re.match(r"(?i)^(?:set|fill|clear)\b", text):
             for link in re.finditer(rf"(?i)\s+(?:{links})\s+", rest):
                 yield rest[link.end() :], rest[: link.start()]
-        if wants == "select" and not re.match(r"(?i)^set\b", text):
+        if wants in {"select", "upload"} and not re.match(r"(?i)^set\b", text):
             yield "", re.sub(r"(?i)^the\s+|\s+option$", "", rest)
-    if match := re.match(r"(?i)^(?:set|change|update|fill|fill in|fill out|select|choose)\s+(.+)$", text):
+    if match := re.match(r"(?i)^(?:set|change|update|fill in|fill out|fill|select|choose)\s+(.+)$", text):
         rest = match[1]
         for link in re.finditer(r"(?i)\s+(?:with|to|as|=)\s+", rest):
             yield rest[: link.start()], rest[link.end() :]
 
 
-def _without_verb(text: str, wants: Wants) -> Iterator[str]:
+def _without_verb(text: str, wants: Wants) -> Iterator[tuple[str, float]]:
     match = re.match(rf"(?i)^(?:{_VERBS[wants]})\s+(?=\S)", text)
     if match is None:
-        yield text
+        yield text, 1.0
         return
-    yield text[match.end() :]
-    if _KEPT.match(text):
-        yield text
+    kept = _KEPT.match(text) is not None
+    yield text[match.end() :], _WITHOUT_VERB if kept else 1.0
+    if kept:
+        yield text, 1.0
 
 
 def _without_on_off(text: str) -> str:

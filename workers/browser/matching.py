@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from workers.browser.instruction_grammar import KINDS, Reading, readings
 from workers.browser.instruction_words import FAINT, STOP, alike, meaning, telling, words
-from workers.browser.snapshot import CLICKABLE, Element
+from workers.browser.snapshot import CLICKABLE, WRITABLE, Element
 from workers.browser.targets import Wants
 
 GOOD = 0.6
@@ -22,8 +22,12 @@ CLEAR = 0.1
 _SHOWN = 8
 _MEANT = 0.94
 """For words of the same meaning instead of the same words."""
-_AROUND = 0.75
-"""For a word that stands in the element's row, region or heading instead of its names."""
+_WITHIN = 0.9
+"""For a word that is the name of the region or heading that the element stands in, and not its own."""
+_AROUND = 0.6
+"""For a word that stands in the element's row or card."""
+_BESIDE = 0.45
+"""What names lose that say other things only."""
 _ROLES: dict[Wants, frozenset[str]] = {
     "click": CLICKABLE,
     "type": frozenset({"textbox", "searchbox", "spinbutton", "combobox", "date", "slider"}),
@@ -125,13 +129,22 @@ def _score(element: Element, reading: Reading, wants: Wants) -> tuple[float, Rea
     if reading.words:
         score, exact = _named(element, reading)
     else:
-        score = 0.8 if reading.kind or reading.value is not None else 0.0
-    score *= _kind_factor(element, reading)
+        score = _nameless(element, reading) if wants != "upload" or element.role == "file" else 0.0
+    score *= reading.weight * _kind_factor(element, reading)
+    if wants == "click" and element.role in WRITABLE and reading.kind is None:
+        score *= 0.9  # fields are typed into
     if reading.place:
         score *= _place_factor(element, reading.place)
     if wants == "select" and reading.value is not None:
         score *= _option_factor(element, reading)
-    return score, reading, exact
+    return min(score, 1.0), reading, exact
+
+
+def _nameless(element: Element, reading: Reading) -> float:
+    """For words that say no more than a kind ("the heading"), or only a value ("type hello")."""
+    if reading.kind in {"heading", "headline"} and len(element.headings) > 1:
+        return 0.65  # the one at the top is meant
+    return 0.8 if reading.kind or reading.value is not None else 0.0
 
 
 def _named(element: Element, reading: Reading) -> tuple[float, bool]:
@@ -177,23 +190,31 @@ def _cover(asked: tuple[str, ...], said: tuple[str, ...], element: Element, *, m
     """How much of what was asked the names say, or else what the element stands in, less what they say beside."""
     if asked == said:
         return 1.0
-    around = _around(element, meant)
+    within, around = _places(element, meant)
+    if not any(word.isdecimal() for word in asked):
+        said = tuple(word for word in said if not word.isdecimal()) or said  # counts: "Cart (2)"
+        if asked == said:
+            return 0.99
     total = found = in_name = 0.0
     for word in asked:
         weight = 0.3 if word in FAINT else 1.0
         total += weight
         near = max((alike(word, other) for other in said), default=0.0)
         in_name += weight * near
-        found += weight * max(near, _AROUND if word in around else 0.0)
+        found += weight * max(near, _WITHIN if word in within else _AROUND if word in around else 0.0)
     if not total or in_name < 0.3:
         return 0.0
     beside = sum(1 for other in said if not any(alike(word, other) for word in asked)) / len(said)
-    return found / total * (0.97 - 0.35 * beside)
+    return found / total * (0.97 - _BESIDE * beside)
 
 
-def _around(element: Element, meant: bool) -> frozenset[str]:
-    text = words(" ".join((*element.regions, *element.headings, element.around)))
-    return frozenset(meaning(text)) | frozenset(text) if meant else frozenset(text)
+def _places(element: Element, meant: bool) -> tuple[frozenset[str], frozenset[str]]:
+    """The words of what it stands in, and those of its row or card."""
+    within = words(" ".join((*element.regions, *element.headings[-1:])))
+    around = words(" ".join((element.around, *element.headings[:-1])))
+    if meant:
+        return frozenset(within + meaning(within)), frozenset(around + meaning(around))
+    return frozenset(within), frozenset(around)
 
 
 def _kind_factor(element: Element, reading: Reading) -> float:
@@ -223,7 +244,7 @@ def _within(asked: Sequence[str], said: Sequence[str]) -> bool:
 
 
 def _option_factor(element: Element, reading: Reading) -> float:
-    return 1.0 if option_of(element, reading.value or "") is not None else 0.4
+    return 1.25 if option_of(element, reading.value or "") is not None else 0.4
 
 
 def option_of(element: Element, value: str) -> str | None:

@@ -50,8 +50,8 @@
     (el.getAttribute(name) || "").split(/\s+/).filter(Boolean)
       .map((id) => el.getRootNode().getElementById && el.getRootNode().getElementById(id))
       .filter(Boolean).map((found) => squeeze(found.textContent)).join(" ");
-  const wordsIn = (el) => {
-    // Text as a reader meets it: pictures by their description, fields not at all.
+  const wordsIn = (el, plain = false) => {
+    // Text as a reader meets it: pictures by their description, fields not at all, with ``plain`` buttons neither.
     let text = "";
     for (const node of el.childNodes) {
       if (text.length > 2 * LONG) break;
@@ -60,15 +60,16 @@
         const tag = node.localName;
         if (["script", "style", "select", "textarea", "noscript", "template"].includes(tag)) continue;
         if (node.getAttribute("aria-hidden") === "true") continue;
+        if (plain && (tag === "button" || ACTIVE.has(node.getAttribute("role")))) continue;
         const named = node.getAttribute("aria-label") || (tag === "img" && node.getAttribute("alt"));
-        const inner = named || (tag === "svg" ? (node.querySelector("title") || {}).textContent || "" : wordsIn(node));
+        const inner = named || (tag === "svg" ? (node.querySelector("title") || {}).textContent || "" : wordsIn(node, plain));
         const inline = ["span", "b", "i", "em", "strong", "a", "small", "mark", "code", "sup", "sub"].includes(tag);
         text += inline ? inner : ` ${inner} `;
       }
     }
     return text;
   };
-  const labelOf = (el) => squeeze(el.labels ? [...el.labels].map(wordsIn).join(" ") : "");
+  const labelOf = (el) => squeeze(el.labels ? [...el.labels].map((one) => wordsIn(one)).join(" ") : "");
   const nameOf = (el, role, label) => {
     const said = byIds(el, "aria-labelledby") || squeeze(el.getAttribute("aria-label"));
     if (said) return said;
@@ -150,7 +151,7 @@
     let at = item.el.parentElement;
     for (let up = 0; at && at !== document.body && up < 8; up++, at = at.parentElement) {
       if (at.textContent.length > 4 * AROUND || twins.some((other) => at.contains(other.el))) break;
-      const words = squeeze(wordsIn(at), 4 * AROUND);
+      const words = squeeze(wordsIn(at, true), 4 * AROUND);
       if (words.length > AROUND) break;
       text = words;
     }
