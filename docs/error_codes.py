@@ -65,6 +65,14 @@ def _ghl(retried: str, meaning: str) -> Code:
     return Code("ghl_action", retried, meaning)
 
 
+def _telling(retried: str, meaning: str) -> Code:
+    return Code("notification, reminder", retried, meaning)
+
+
+def _delivery(retried: str, meaning: str) -> Code:
+    return Code("deliveries", retried, meaning)
+
+
 YES, NO, BY_STATUS = "yes", "no", "by status"
 
 CODES: dict[str, Code] = {
@@ -124,6 +132,19 @@ CODES: dict[str, Code] = {
     "no_identifier": _expansion("A child has no text or number where `identifier` points."),
     "invalid_child": _expansion("A child's item does not meet the schema `validation`."),
     "rate_limited": Code("any", YES, "The other side asked to wait; the next attempt comes no sooner than it said."),
+    "no_channel": _telling(
+        NO, "Nobody can be reached under the recipient; the message says which member lacks what, or what to set."
+    ),
+    "unknown_recipient": _telling(NO, "There is no such member or group, and it is no address."),
+    "message_too_large": _telling(NO, "`data` of the message is too large; send a link."),
+    "sender_lost": _delivery(
+        YES, "The worker fell silent while it sent. The message may have arrived: its id says so."
+    ),
+    "webhook_gone": _delivery(NO, "The receiver answered 410: it wants no more."),
+    "smtp_not_configured": _delivery(YES, "`TASKENGINE_SMTP_URL` is not set any more."),
+    "smtp_connection": _delivery(YES, "The mail server could not be reached, or gave no answer in time."),
+    "smtp_login_failed": _delivery(YES, "The mail server refused the login of `TASKENGINE_SMTP_URL`."),
+    "smtp_refused": _delivery(BY_STATUS, "The mail server refused the address or the message; 4xx is tried again."),
     "echo_failed": Code("echo", YES, "`failTimes` told it to fail."),
     "echo_stopped": Code("echo", YES, "It was told to stop while it slept."),
     "http_status": _call(BY_STATUS, "The status is not an expected one. 408, 425, 429 and 5xx are tried again."),
@@ -196,6 +217,12 @@ CODES: dict[str, Code] = {
     "celery_rejected": Code(
         "celery_task", "as asked", "The task raised `Reject`; tried again where it asked for `requeue`."
     ),
+    "invalid_capability": Code("custom", NO, "The capability is no name once its template is rendered."),
+    "not_granted": Code("system_function", NO, "The operator has not granted the function to the organization."),
+    "invalid_function_input": Code("system_function", NO, "The input does not fit the function's model once rendered."),
+    "invalid_function_output": Code("system_function", NO, "The function returned what does not fit its own model."),
+    "unknown_time_zone": Code("engine.now", NO, "There is no time zone of that name."),
+    "countdown_stopped": Code("engine.countdown", YES, "It was told to stop while it counted."),
 }
 
 

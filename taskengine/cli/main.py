@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from taskengine.cli import administration, doctor, exits, operate, queues, run, runs, submit, tasks, workflows
+from taskengine.cli import administration, agents, doctor, exits, operate, queues, run, runs, submit, tasks, workflows
 from taskengine.cli.options import group
 
 _HELP = f"""Durable tasks on Celery, with Postgres as the record.
@@ -29,6 +29,7 @@ def build() -> typer.Typer:
     runs.register(app)
     workflows.register(app)
     queues.register(app)
+    agents.register(app)
     administration.register(app)
     doctor.register(app)
     return app

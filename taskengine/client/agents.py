@@ -123,9 +123,7 @@ class Agents:
         """Say that the agent lives; the answer tells which of its leases were cancelled."""
         return cast("Agent", self._http.call("POST", f"/v1/agents/{segment(agent_id)}/heartbeat"))
 
-    def lease(
-        self, agent_id: str, *, wait: float = 0, max: int = 1, lease_seconds: float | None = None
-    ) -> LeaseList:
+    def lease(self, agent_id: str, *, wait: float = 0, max: int = 1, lease_seconds: float | None = None) -> LeaseList:
         """Up to ``max`` tasks, waiting up to ``wait`` seconds (at most 60) for the first."""
         body: dict[str, Any] = {"wait": wait, "max": max}
         if lease_seconds is not None:

@@ -30,8 +30,8 @@ class Client:
             print(client.wait(task["id"], timeout=30)["result"])
 
     The verbs stand by subject: ``tasks``, ``runs``, ``workflows``, ``executions``, ``artifacts``, ``queues``,
-    ``dead_letters``, ``secrets``, ``api_keys``, ``agents``, ``leases``. Requests are tried again when that may help, and never take effect
-    twice.
+    ``dead_letters``, ``secrets``, ``api_keys``, ``agents``, ``leases``. Requests are tried again when that may help, and
+    never take effect twice.
     """
 
     def __init__(
