@@ -18,7 +18,8 @@ MAX_LIMIT = 500
 DEFAULT_LIMIT = 50
 
 
-def _integer(text: Any) -> Any:
+def whole_number(text: Any) -> Any:
+    """Text of a query as it should be for an integer; pydantic would also take 1_000 and 1.0."""
     if isinstance(text, str) and not re.fullmatch(r"-?[0-9]{1,18}", text):
         raise ValueError("should be a whole number")
     return text
@@ -30,7 +31,7 @@ Cursor = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 class PageQuery(Query):
     """One page of a list."""
 
-    limit: Annotated[int, BeforeValidator(_integer)] = Field(
+    limit: Annotated[int, BeforeValidator(whole_number)] = Field(
         DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most items on the page."
     )
     cursor: Cursor | None = Field(None, description="`next_cursor` of the page before.")

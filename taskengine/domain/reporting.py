@@ -308,6 +308,14 @@ def period_of(start: Bound | None, end: Bound | None, zone: str, now: datetime) 
     return Period(first, last, zone)
 
 
+def check(kind: ReportType, group_by: tuple[Dimension, ...], queue: str | None) -> None:
+    """Invalid if the report cannot be grouped by, or narrowed to that: messages are in no queue."""
+    if kind == "webhook_activity" and "queue" in group_by:
+        raise _refused("group_by", "cannot be queue: messages are in no queue", "value_error")
+    if kind == "webhook_activity" and queue is not None:
+        raise _refused("queue", "cannot be named: messages are in no queue", "value_error")
+
+
 def _moment(bound: Bound, zone: str, *, is_end: bool) -> datetime:
     where = ZoneInfo(zone)
     if not isinstance(bound, datetime):

@@ -19,7 +19,7 @@ from taskengine.domain.reporting import Dimension, Period, ReportQuery, ReportTy
 from taskengine.store.database import Rows
 from taskengine.store.tasks import first_id, last_id
 
-MOST_FAILURES = 20_000
+MOST_FAILURES = 50_000
 """Errors that are read of one period: the newest."""
 _TIMED_OUT = "57014"
 
