@@ -1,23 +1,26 @@
-"""ghl_action against a server that checks method, path, headers and body as GoHighLevel does; attempts run as in a worker.
+"""ghl_action against a server that checks method, path, headers and body as GoHighLevel does.
 
-The ledger lies in a real Postgres, the limits in a real Redis.
+Attempts run as in a worker: the ledger lies in a real Postgres, the limits in a real Redis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
 
+from taskengine.domain.errors import TransientError
+from taskengine.domain.outcome import Parked, Succeeded
 from taskengine.lifecycle import secrets
-from taskengine.lifecycle.control import retry
+from taskengine.lifecycle.control import execute, retry
 from tests.conftest import Bench
 from tests.ghl_server import KEY, LOCATION, GhlServer, running_ghl
+from tests.integration.workers.context import HandlerContext
 from workers.integration import ghl_action
+from workers.integration.ghl_client import RATES
 from workers.integration.ghl_config import GhlActionConfig
 
 JOHN = {
@@ -70,10 +73,8 @@ def attempt(bench: Bench) -> Attempt:
     """Let a worker take the task once, now, whatever its retry time is; returns the task."""
 
     def attempt(task_id: UUID) -> dict[str, Any]:
-        bench.sql(
-            "UPDATE tasks SET status = 'queued', run_at = NULL WHERE id = :id AND status IN ('retrying', 'waiting_input')",
-            id=task_id,
-        )
+        if bench.task(task_id)["status"] == "retrying":
+            execute(bench.engine, bench.caller, task_id)
         assert bench.work(task_id) == 1
         return bench.task(task_id)
 
@@ -175,7 +176,7 @@ class TestAccount:
         task = attempt(created(bench, JOHN | {"apiKey": KEY, "locationId": LOCATION}))
         assert task["status"] == "completed"
         assert task["config"]["apiKey"] == "***"
-        assert KEY not in str(bench.sql("SELECT result, error FROM execution_steps")) + str(task)
+        assert KEY not in str(bench.sql("SELECT result, error FROM steps")) + str(task)
 
     @pytest.mark.parametrize(
         ("key", "location", "missing"), [(None, LOCATION, "GHL_API_KEY"), (KEY, None, "GHL_LOCATION_ID")]
@@ -239,22 +240,31 @@ class TestLimits:
         key = f"taskengine:rate:{{{bench.caller.organization_id}:ghl:{LOCATION}}}:blocked"
         assert 50 < float(str(bench.engine.redis.ttl(key))) <= 60
 
-    def test_no_more_than_100_calls_leave_in_10_seconds(self, ghl: GhlServer, bench: Bench, john: str) -> None:
-        ids = bench.submit(*({"type": "ghl_action", "config": TAG} for _ in range(12)))
+    def test_no_more_than_100_calls_leave_in_10_seconds(
+        self, ghl: GhlServer, bench: Bench, john: str, attempt: Attempt
+    ) -> None:
         key = f"{bench.caller.organization_id}:ghl:{LOCATION}"
-        for _ in range(90):
-            assert bench.engine.rates.take(key, ghl_action_rates()) == 0
-        # The eleventh waits: at most 10 s, in the worker.
-        started = datetime.now(UTC)
-        bench.work(*ids)
-        assert bench.statuses(ids) == ["completed"] * 12
-        assert datetime.now(UTC) - started > timedelta(seconds=5)
+        assert attempt(created(bench, TAG))["status"] == "completed"
+        assert [bench.engine.rates.take(key, RATES) for _ in range(99)] == [0] * 99
+        assert 5 < bench.engine.rates.take(key, RATES) <= 10
 
+    def test_a_short_wait_is_waited_in_the_worker(self, ghl: GhlServer, john: str, ctx: HandlerContext) -> None:
+        ctx.waits = [0.02, 0.01]
+        assert isinstance(ghl_action.GhlAction().run(ctx, GhlActionConfig.model_validate(TAG)), Succeeded)
+        assert ctx.taken == [f"ghl:{LOCATION}"]
 
-def ghl_action_rates() -> Any:
-    from workers.integration.ghl_client import RATES
+    def test_a_long_one_is_waited_without_a_worker(self, ghl: GhlServer, john: str, ctx: HandlerContext) -> None:
+        ctx.waits = [3600.0]
+        outcome = ghl_action.GhlAction().run(ctx, GhlActionConfig.model_validate(SMS))
+        assert isinstance(outcome, Parked)
+        assert outcome.seconds == 3600
+        assert (ghl.calls, ctx.memory) == ([], {})
 
-    return RATES
+    def test_cancelled_while_it_waits_it_sends_nothing(self, ghl: GhlServer, john: str, ctx: HandlerContext) -> None:
+        ctx.waits, ctx.stop = [5.0], True
+        with pytest.raises(TransientError, match="told to stop"):
+            ghl_action.GhlAction().run(ctx, GhlActionConfig.model_validate(SMS))
+        assert (ghl.calls, ctx.memory) == ([], {})
 
 
 class TestRefusals:
@@ -366,15 +376,15 @@ class TestNothingTwice:
         assert len(getattr(ghl, kept)) == 1
 
     def test_a_worker_that_dies_with_the_answer_in_hand_leaves_it_to_the_next(
-        self, config: dict[str, Any], kept: str, operation: str, ghl: GhlServer, bench: Bench, attempt: Attempt
+        self, config: dict[str, Any], kept: str, operation: str, ghl: GhlServer, ctx: HandlerContext
     ) -> None:
         if config is not JOHN:
             ghl.contacts[CONTACT] = {"id": CONTACT, "tags": []}
-        task_id = created(bench, config)
-        first = attempt(task_id)
-        bench.sql("UPDATE tasks SET status = 'queued', result = NULL, completed_at = NULL WHERE id = :id", id=task_id)
-        again = attempt(task_id)
-        assert again["result"] == first["result"] | {"found": True}
+        parsed = GhlActionConfig.model_validate(config)
+        first = ghl_action.GhlAction().run(ctx, parsed)
+        again = ghl_action.GhlAction().run(ctx, parsed)  # nobody heard of the first
+        assert isinstance(first, Succeeded)
+        assert again == Succeeded(first.result.model_copy(update={"found": True}))
         assert ghl.names() == [operation]
 
     def test_a_key_that_may_not_search_ends_in_maybe_sent_and_a_persons_retry_sends_it(
