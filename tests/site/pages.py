@@ -204,7 +204,8 @@ def popup() -> str:
     return page(
         "Offers",
         """<h1>Offers</h1><button id="open" onclick="window.open('/popup/window','offer','width=400,height=300')">
-Open the offer</button> <button id="show" onclick="document.getElementById('box').style.display='grid'">Show the survey</button>
+Open the offer</button>
+<button id="show" onclick="document.getElementById('box').style.display='grid'">Show the survey</button>
 <a id="blank" href="/products" target="_blank">Products in a new tab</a>
 <div id="box" class="overlay" style="display:none" role="dialog" aria-label="Survey"><div><p>Do you like us?</p>
 <button aria-label="Close" onclick="document.getElementById('box').style.display='none'">×</button></div></div>
@@ -258,7 +259,8 @@ def scrolling() -> str:
         "Long",
         f"""<h1>A long page</h1><div id="lines">{lines}</div><p id="end">The end</p><script>
 let more=0;new IntersectionObserver(seen=>{{if(seen[0].isIntersecting&&more<1){{more++;
-const p=document.createElement('p');p.id='extra';p.textContent='One more line';document.getElementById('lines').append(p)}}}}).observe(
+const p=document.createElement('p');p.id='extra';p.textContent='One more line';
+document.getElementById('lines').append(p)}}}}).observe(
 document.getElementById('end'))</script>""",
     )
 

@@ -157,14 +157,20 @@ class Session:
 
     def finish(self, succeeded: bool) -> None:
         """Save what is to be kept; the context itself is closed by :meth:`close`."""
-        with self.errors("keeping the session"):
-            if self.options.trace and not self.gone:
+        if not succeeded:
+            # What ended the task is raised; that its trace cannot be had must not hide it.
+            with contextlib.suppress(Error, HandlerError):
                 self._store_trace()
-            if succeeded and self.options.save:
+            return
+        with self.errors("keeping the session"):
+            self._store_trace()
+            if self.options.save:
                 with self.supervision.limit(_OPENING_SECONDS, "saving the session"):
                     saved_state.save(self.ctx, self.context, self.options.save)
 
     def _store_trace(self) -> None:
+        if not self.options.trace or self.gone:
+            return
         made, clean = self.ctx.scratch() / "trace-as-made.zip", self.ctx.scratch() / "trace.zip"
         with self.supervision.limit(_OPENING_SECONDS, "storing the trace"):
             self.context.tracing.stop(path=made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 from playwright.sync_api import FrameLocator, Locator, Page
 from pydantic import Field, StringConstraints, model_validator
@@ -18,12 +18,14 @@ Wants = Literal["click", "type", "select", "check", "hover", "upload", "read", "
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
-_WAYS = ("selector", "role", "label", "text", "placeholder", "test_id", "instruction")
+_FIELD_WAYS = ("selector", "role", "label", "placeholder", "test_id", "instruction")
 _SPELLINGS = "selector, role (with name), label, text, placeholder, testId, instruction"
 
 
 class Pointing(HandlerConfig):
     """Which element is meant: one of the ways is given, and what matches must be one element, or ``nth`` says which."""
+
+    known_ways: ClassVar[tuple[str, ...]] = _FIELD_WAYS
 
     selector: Words | None = Field(
         None, description="CSS selector, or XPath when it starts with `//` or `xpath=`.", examples=["#submit-button"]
@@ -61,7 +63,7 @@ class Pointing(HandlerConfig):
 
     def ways(self) -> list[str]:
         """The ways that are given."""
-        return [way for way in _WAYS if getattr(self, way, None) is not None]
+        return [way for way in self.known_ways if getattr(self, way) is not None]
 
     def needs_target(self) -> bool:
         """Whether the step is about an element in any case."""
@@ -71,11 +73,13 @@ class Pointing(HandlerConfig):
         """The element alone, without the step's other fields; None when none is named."""
         if not self.ways():
             return None
-        return Target(**{name: getattr(self, name) for name in Target.model_fields if hasattr(self, name)})
+        return Target(**{name: getattr(self, name) for name in (*self.known_ways, "name", "nth", "frame", "exact")})
 
 
 class Target(Pointing):
     """An element of a page."""
+
+    known_ways: ClassVar[tuple[str, ...]] = (*_FIELD_WAYS, "text")
 
     text: Words | None = Field(None, description="Text that the element shows.")
 
