@@ -146,12 +146,11 @@ def job_for(config: ProgramConfig, limits: Limits) -> Job:
                 files=_with_script(config, "script.js"),
                 data={"/run/wrapper.cjs": _HERE / "wrapper_javascript.cjs"},
                 folders=folders,
-                bounded_addresses=False,
             )
         case "command":
             program, folders = command_path(config.command or [""])
             argv = [program, *(config.command or [])[1:]]
-            return replace(job, argv=argv, folders=folders, bounded_addresses=False)
+            return replace(job, argv=argv, folders=folders)
 
 
 def _with_script(config: ProgramConfig, name: str) -> Mapping[str, str]:

@@ -35,6 +35,9 @@ from workers.automation.sandbox_watch import Usage, measure
 LOOK_SECONDS = 0.025
 _CHUNK = 1 << 16
 _FAREWELL_SECONDS = 10
+_STACK_MB = 8
+_ADDRESSES_MB = 64 * 1024
+"""Of each process. JavaScript reserves tens of gigabytes that it never uses."""
 _INSIDE = Path(__file__).with_name("sandbox_inside.py")
 
 
@@ -59,8 +62,6 @@ class Job:
     most_collected_bytes: int = 16 * MEGABYTE
     """Of one file, and of all together."""
     cwd: str = "/work"
-    bounded_addresses: bool = True
-    """Whether the address space is limited too; not for programs that reserve far more than they use."""
     loopback: bool = False
     """Whether it may speak TCP and UDP to itself."""
 
@@ -184,11 +185,12 @@ def _start(stack: ExitStack, job: Job) -> _Run:
 def _described(job: Job) -> dict[str, object]:
     """The job as ``sandbox_inside.py`` reads it."""
     limits = job.limits
-    memory = limits.memory_mb * MEGABYTE
     cpu = max(int(limits.cpu_seconds + 0.999), 1)
     rlimits = {
-        "RLIMIT_DATA": memory,
-        "RLIMIT_AS": memory + 512 * MEGABYTE if job.bounded_addresses else 64 * 1024 * MEGABYTE,
+        # What may be asked for, which with the stacks of threads is more than what may be used: that is watched.
+        "RLIMIT_DATA": (limits.memory_mb + _STACK_MB * limits.processes) * MEGABYTE,
+        "RLIMIT_AS": _ADDRESSES_MB * MEGABYTE,
+        "RLIMIT_STACK": _STACK_MB * MEGABYTE,
         "RLIMIT_FSIZE": limits.disk_mb * MEGABYTE,
         "RLIMIT_NOFILE": 256,
         # Two of them are ours, and one more lets the watch see that the limit was passed.

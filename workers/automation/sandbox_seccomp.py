@@ -14,6 +14,7 @@ import os
 from functools import lru_cache
 
 _FAMILY_UNIX, _FAMILIES_OF_LOOPBACK = 1, (2, 10)
+_MOST_FAMILIES = 64
 _MASK_32 = 0xFFFFFFFF
 _NEW_NAMESPACES = (0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000)
 """CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET."""
@@ -60,22 +61,23 @@ def filters(loopback: bool) -> tuple[bytes, bytes]:
 
     Raises OSError or RuntimeError where libseccomp is missing or cannot make them.
     """
-    return _allowing(loopback), _refusing()
+    families = (_FAMILY_UNIX, *(_FAMILIES_OF_LOOPBACK if loopback else ()))
+    return _allowing(families), _refusing(families)
 
 
-def _allowing(loopback: bool) -> bytes:
+def _allowing(families: tuple[int, ...]) -> bytes:
     import pyseccomp as seccomp
 
     rules = seccomp.SyscallFilter(seccomp.ERRNO(errno.ENOSYS))
     for name in _known(_ALLOWED):
         rules.add_rule(seccomp.ALLOW, name)
-    for family in (_FAMILY_UNIX, *(_FAMILIES_OF_LOOPBACK if loopback else ())):
+    for family in families:
         # The kernel reads 32 bits of it: what stands in the others must not make it look like another family.
         rules.add_rule(seccomp.ALLOW, "socket", seccomp.Arg(0, seccomp.MASKED_EQ, _MASK_32, family))
     return _program(rules)
 
 
-def _refusing() -> bytes:
+def _refusing(families: tuple[int, ...]) -> bytes:
     import pyseccomp as seccomp
 
     refuse = seccomp.ERRNO(errno.EPERM)
@@ -86,6 +88,9 @@ def _refusing() -> bytes:
         rules.add_rule(refuse, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     for request in _TERMINAL_REQUESTS:
         rules.add_rule(refuse, "ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, _MASK_32, request))
+    for family in set(range(_MOST_FAMILIES)) - set(families):
+        # The first filter lets none of them through; this one says it in the word that programs expect.
+        rules.add_rule(refuse, "socket", seccomp.Arg(0, seccomp.MASKED_EQ, _MASK_32, family))
     rules.add_rule(refuse, "prctl", seccomp.Arg(0, seccomp.MASKED_EQ, _MASK_32, _SET_SECCOMP))
     return _program(rules)
 
