@@ -18,18 +18,27 @@ _MASK = "***"
 
 def register(app: typer.Typer) -> None:
     """Hang the commands in."""
-    command(app, "up", "taskengine up")(up)
+    command(app, "up", "taskengine up", "taskengine up --demo")(up)
     command(app, "migrate", "taskengine migrate")(migrate)
     command(app, "prune", "taskengine prune --older-than-days 90")(prune)
     command(app, "settings", "taskengine settings", "taskengine settings --json")(settings)
 
 
-def up(options: Options) -> None:
-    """Start everything on this machine: servers, API, workers, beat, Flower. Ctrl-C stops it in order."""
+def up(
+    options: Options,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Do one whole piece of work in an installation of its own, and end.")
+    ] = False,
+) -> None:
+    """Start everything on this machine: servers, API, workers, beat, Flower. Ctrl-C stops it in order.
+
+    With --demo: browsers read a sample site, each record is looked up by an API call, a report is written, the owner is
+    told; then it ends and prints where the report is.
+    """
     options.settings  # noqa: B018 - a wrong setting is reported here, in one form for all commands
     from taskengine.cli.up import up as start  # noqa: PLC0415 - this command only
 
-    raise typer.Exit(start())
+    raise typer.Exit(start(demo=demo))
 
 
 def migrate(options: Options) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 
 from config.settings import SettingsError, load
+from taskengine.cli import demo as demonstration
 from taskengine.cli.exits import Exit
 from taskengine.embedded import stack
 from taskengine.embedded.errors import StartError
 
 
-def up() -> int:
-    """Run until Ctrl-C or SIGTERM; the exit code. What is in the way is said in one line for each fault."""
+def up(*, demo: bool = False) -> int:
+    """Run until Ctrl-C or SIGTERM, a demonstration until it is done; the exit code. What is in the way is said in one
+    line for each fault.
+    """
     try:
-        return stack.run(load())
+        return demonstration.demo(load()) if demo else stack.run(load())
     except SettingsError as error:
         print(error, file=sys.stderr)
         return Exit.usage

@@ -107,7 +107,9 @@ def _story(document: Document) -> list[Any]:
     story = [_band(document), Spacer(1, 10)]
     if document.empty:
         story += [_note([Paragraph(_text(document.empty), _EMPTY)], _LINE, 22), Spacer(1, 10)]
-    story += [_cards(document.key_figures), Spacer(1, 8), Paragraph(_text(document.meaning), _MEANING), Spacer(1, 6)]
+    if document.key_figures:
+        story += [_cards(document.key_figures), Spacer(1, 8)]
+    story += [Paragraph(_text(document.meaning), _MEANING), Spacer(1, 6)]
     if document.notes:
         story += [_note([Paragraph(_text(note), _MEANING) for note in document.notes], _WARN, 4), Spacer(1, 6)]
     for section in document.sections:

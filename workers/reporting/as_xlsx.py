@@ -17,6 +17,7 @@ _FORMATS: dict[str, str] = {
     "rate": "0.0%",
     "seconds": "#,##0.000",
     "number": "#,##0.00",
+    "amount": "#,##0.00######",
     "moment": "yyyy-mm-dd hh:mm:ss",
     "day": "yyyy-mm-dd",
     "text": "General",

@@ -21,8 +21,8 @@ from taskengine.domain.reporting import (
 from workers.reporting import wording
 
 Cell = str | int | float | datetime | date | UUID | None
-ColumnKind = Literal["text", "count", "rate", "seconds", "number", "moment", "day", "id"]
-NUMERIC = frozenset({"count", "rate", "seconds", "number"})
+ColumnKind = Literal["text", "count", "rate", "seconds", "number", "amount", "moment", "day", "id"]
+NUMERIC = frozenset({"count", "rate", "seconds", "number", "amount"})
 COLORS = {
     "total": "#3d6fb4", "completed": "#2a9d8f", "succeeded": "#2a9d8f", "delivered": "#2a9d8f", "failed": "#d1495b",
     "timed_out": "#e9a03b", "lost": "#7d5ba6", "cancelled": "#8d99a6", "skipped": "#c3ccd5", "open": "#3d6fb4",

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -21,7 +22,7 @@ from taskengine.domain.wire import no_nul
 from taskengine.handlers.base import Context, Handler, HandlerConfig, HandlerOutput
 from workers.reporting import as_html, as_pdf, as_xlsx, wording
 from workers.reporting.cells import harmless
-from workers.reporting.document import Cell, Chart, Column, ColumnKind, Document, KeyFigure, Section, Series, Table
+from workers.reporting.document import Cell, Chart, Column, ColumnKind, Document, Section, Series, Table
 
 MOST_RECORDS = 20_000
 _MOST_COLUMNS = 40
@@ -115,7 +116,7 @@ def document_of(config: RecordsReportConfig, made_at: datetime) -> Document:
     cells = [[_cell(record, column.path) for column in columns] for record in config.records]
     kinds = [_kind([row[place] for row in cells]) for place in range(len(columns))]
     table = Table(
-        config.title,
+        "Records",
         tuple(Column(column.title, kind) for column, kind in zip(columns, kinds, strict=True)),
         tuple(tuple(row) for row in cells),
     )
@@ -125,7 +126,7 @@ def document_of(config: RecordsReportConfig, made_at: datetime) -> Document:
         period=f"{len(config.records):,} records",
         facts=(("Made", wording.moment(made_at, "UTC")),),
         meaning=config.text,
-        key_figures=(KeyFigure("Records", "count", len(config.records), None, None, None),),
+        key_figures=(),
         sections=(Section("Records", tuple(chart for chart in charts if chart.labels), table),) if cells else (),
         notes=(),
         empty="" if cells else "There are no records.",
@@ -158,7 +159,7 @@ def _kind(values: list[Cell]) -> ColumnKind:
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, int) for value in known):
         return "count"
-    return "number" if known and all(isinstance(value, int | float) for value in known) else "text"
+    return "amount" if known and all(isinstance(value, int | float) for value in known) else "text"
 
 
 def _chart(wanted: RecordChart, records: list[dict[str, JsonValue]]) -> Chart:
@@ -169,7 +170,8 @@ def _chart(wanted: RecordChart, records: list[dict[str, JsonValue]]) -> Chart:
     shown = bars[:_MOST_BARS]
     title = wanted.title or wanted.value.rpartition(".")[2]
     series = Series("total", title, tuple(value for _, value in shown))
-    return Chart(title, "bars", "number", tuple(label for label, _ in shown), (series,))
+    kind: ColumnKind = "count" if all(isinstance(value, int) for _, value in shown) else "amount"
+    return Chart(title, "bars", kind, tuple(label for label, _ in shown), (series,))
 
 
 def _csv(document: Document) -> bytes:
@@ -190,12 +192,18 @@ def _json(document: Document) -> bytes:
     return orjson.dumps(shown, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
+def _xlsx(document: Document) -> bytes:
+    """Without the chart: a spreadsheet's would show the table's own order, and only its first columns."""
+    plain = tuple(replace(section, charts=()) for section in document.sections)
+    return as_xlsx.render(replace(document, sections=plain))
+
+
 _FORMS: Mapping[Format, tuple[str, Callable[[Document], bytes]]] = {
     "json": ("application/json", _json),
     "csv": ("text/csv; charset=utf-8", _csv),
     "html": ("text/html; charset=utf-8", as_html.render),
     "pdf": ("application/pdf", as_pdf.render),
-    "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", as_xlsx.render),
+    "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", _xlsx),
 }
 
 

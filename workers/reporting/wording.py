@@ -46,6 +46,9 @@ def figure(kind: str, value: float | int | None) -> str:
             return percent(value)
         case "seconds":
             return duration(value)
+        case "amount":
+            # As it was given: with cents, or with all its digits.
+            return f"{value:,.2f}" if round(value, 2) == value else f"{value:,}"
     return f"{value:,.1f}" if value >= 10 else f"{value:,.2f}"
 
 
