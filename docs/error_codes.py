@@ -209,6 +209,9 @@ CODES: dict[str, Code] = {
     "report_too_slow": _report(NO, "The database took too long over a part of it; a shorter period helps."),
     "invalid_period": _report(NO, "The period is empty or too long once `startDate` alone meets the present."),
     "report_stopped": _report(YES, "It was told to stop while the files were made."),
+    "check_failed": Code(
+        "monitoring", NO, "A check was found as bad as `failOn` says; `details` is the result, with every check."
+    ),
     "celery_app_unavailable": _celery(NO, "`TASKENGINE_CELERY_APP` is not set, or the app cannot be imported."),
     "unknown_celery_task": _celery(NO, "The app has no task of that name; the message names close ones."),
     "bad_arguments": _celery(NO, "The arguments do not fit the task's signature."),
@@ -217,6 +220,10 @@ CODES: dict[str, Code] = {
     "celery_rejected": Code(
         "celery_task", "as asked", "The task raised `Reject`; tried again where it asked for `requeue`."
     ),
+    "no_executor": Code(
+        "code_generation, code_review", NO, "No language model is set up, or it cannot do this, and no agent is alive."
+    ),
+    "too_much_code": Code("code_generation, code_review", NO, "More code than is sent to a language model at once."),
     "invalid_capability": Code("custom", NO, "The capability is no name once its template is rendered."),
     "not_granted": Code("system_function", NO, "The operator has not granted the function to the organization."),
     "invalid_function_input": Code("system_function", NO, "The input does not fit the function's model once rendered."),
