@@ -1,4 +1,4 @@
-"""A history of any size, made in the database itself: tasks with their attempts over a period.
+"""A history of any size, made in the database itself: tasks over a period, each with its attempts and a message.
 
 For trying out what reads much of it. The same seed gives the same history.
 """
@@ -97,6 +97,23 @@ _EXECUTIONS = text(
     ) AS tried
     """
 )
+_DELIVERIES = text(
+    """
+    INSERT INTO deliveries (id, organization_id, task_id, type, channel, recipient, address, target, payload,
+        dedupe_key, status, attempt, max_attempts, attempts, last_error, created_at, updated_at, completed_at)
+    SELECT (lpad(to_hex((extract(epoch FROM created) * 1000)::bigint), 12, '0') || '7000' || 'a000'
+            || lpad(to_hex(n), 12, '0'))::uuid,
+        :organization_id,
+        (lpad(to_hex((extract(epoch FROM created) * 1000)::bigint), 12, '0') || '7000' || '8000'
+            || lpad(to_hex(n), 12, '0'))::uuid,
+        'task.completed', (ARRAY['webhook', 'webhook', 'email', 'slack'])[1 + n % 4], 'owner', 'https://example.com/***',
+        '', '{}', :organization_id || ':' || created || ':' || n,
+        CASE WHEN luck < 0.03 THEN 'failed' ELSE 'delivered' END, attempts, 8, '[]',
+        CASE WHEN luck < 0.03 THEN json_build_object('code', 'http_status', 'message', 'answered ' || 500 + n % 4) END,
+        created, created, created + make_interval(secs => attempts * spread)
+    FROM drawn
+    """
+)
 
 
 def make(conn: Connection, history: History) -> int:
@@ -105,4 +122,7 @@ def make(conn: Connection, history: History) -> int:
     conn.execute(_SEED, {"seed": history.seed})
     conn.execute(_DRAWN, values)
     conn.execute(_TASKS, {"organization_id": history.organization_id})
-    return conn.execute(_EXECUTIONS, {"organization_id": history.organization_id}).rowcount
+    conn.execute(_DELIVERIES, {"organization_id": history.organization_id})
+    made = conn.execute(_EXECUTIONS, {"organization_id": history.organization_id}).rowcount
+    conn.execute(text("DROP TABLE drawn"))
+    return made
