@@ -105,10 +105,7 @@ def _show(page: Path) -> None:
 
 def _make_owner(client: Client, site: Site) -> None:
     """Somebody to tell: a member whose messages go to the sample site's inbox."""
-    known = {member["name"] for member in client.members.list()}
-    if "owner" in known:
-        client.members.remove("owner")
-    client.members.create({"name": "owner", "role": "owner", "webhook_url": f"{site.url}/inbox"})
+    client.members.put("owner", {"role": "owner", "webhook_url": f"{site.url}/inbox", "channels": ["webhook"]})
 
 
 @contextmanager
@@ -150,7 +147,7 @@ def _await_ready(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
     from taskengine.client import Client  # noqa: PLC0415 - loads requests, which takes 0.1 s
 
     until = time.monotonic() + _START_SECONDS
-    with Client(url) as client:
+    with Client(url, None) as client:
         while not client.healthy() or client.ready()["status"] != "ok":
             if child.poll() is not None:
                 raise StartError(f"the installation did not start: {log} says why")

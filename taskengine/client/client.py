@@ -12,6 +12,7 @@ from taskengine.client.agents import Agents, Leases
 from taskengine.client.errors import ServerError
 from taskengine.client.executions import Artifacts, Executions
 from taskengine.client.models import Readiness, Task, TaskOptions, TaskSpec, TaskType
+from taskengine.client.people import Deliveries, Groups, Members
 from taskengine.client.queues import DeadLetters, Queues
 from taskengine.client.run_models import Run, RunSpec
 from taskengine.client.runs import Runs
@@ -30,8 +31,8 @@ class Client:
             print(client.wait(task["id"], timeout=30)["result"])
 
     The verbs stand by subject: ``tasks``, ``runs``, ``workflows``, ``executions``, ``artifacts``, ``queues``,
-    ``dead_letters``, ``secrets``, ``api_keys``, ``agents``, ``leases``. Requests are tried again when that may help, and
-    never take effect twice.
+    ``dead_letters``, ``secrets``, ``api_keys``, ``members``, ``groups``, ``deliveries``, ``agents``, ``leases``.
+    Requests are tried again when that may help, and never take effect twice.
     """
 
     def __init__(
@@ -58,6 +59,9 @@ class Client:
         self.dead_letters = DeadLetters(self._transport)
         self.secrets = Secrets(self._transport)
         self.api_keys = ApiKeys(self._transport)
+        self.members = Members(self._transport)
+        self.groups = Groups(self._transport)
+        self.deliveries = Deliveries(self._transport)
         self.agents = Agents(self._transport)
         self.leases = Leases(self._transport)
 

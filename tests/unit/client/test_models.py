@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from api.schemas import administration, executions, operations, runs, tasks, workflows
+from api.schemas import administration, deliveries, executions, operations, runs, tasks, workflows
 from taskengine.client import administration as stored
-from taskengine.client import models, run_models
+from taskengine.client import models, people, run_models
 from taskengine.domain import states
 from taskengine.domain.task import TaskChanges, TaskSpec
 from taskengine.domain.workflow import RunSpec
@@ -28,6 +28,9 @@ ANSWERS: list[tuple[Any, type[BaseModel]]] = [
     (models.TaskType, operations.TaskType),
     (models.Check, operations.Check),
     (models.Readiness, operations.Readiness),
+    (people.Member, deliveries.Member),
+    (people.Group, deliveries.Group),
+    (people.Delivery, deliveries.Delivery),
     (stored.Secret, administration.Secret),
     (stored.ApiKey, administration.ApiKey),
     (stored.NewApiKey, administration.NewApiKey),
