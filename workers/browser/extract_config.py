@@ -36,6 +36,9 @@ class LeafField(HandlerConfig):
         "`boolean` yes and no, `url` makes it absolute, `date` gives RFC 3339.",
     )
 
+    after: str | None = Field(
+        None, min_length=1, max_length=300, description="Take only what follows these words in the text: `Weight:`."
+    )
     source: str | None = Field(
         None,
         pattern=r"^(main_text(\.(title|author|date|text))?|json_ld:[^:]{1,300})$",
@@ -124,6 +127,7 @@ class PaginationSpec(HandlerConfig):
         description="CSS selector of the link or button; without one and without `text` the usual ones are tried.",
     )
     text: str | None = Field(None, min_length=1, max_length=200, description="Text of the link or button.")
+    timeout: int = Field(5_000, ge=100, le=120_000, description="Milliseconds to wait for what the next page brings.")
     max_pages: int = Field(10, ge=1, le=1000, description="Read so many pages at most, the first one included.")
 
 

@@ -129,6 +129,8 @@ class Document:
     """For each query, what it found in each match of ``within`` by that one's index; at -1 if it had none."""
     cut: Sequence[str]
     """What limits left out: ``nodes``, ``characters``, ``matches``, ``depth``."""
+    made: dict[str, Any] = field(default_factory=dict, compare=False)
+    """What was made of it already and costs too much to be made again, by name."""
 
     def absolute(self, link: str) -> str:
         """A link as a whole URL; as it stands when it cannot be one."""

@@ -102,6 +102,9 @@ def _value(document: Document, place: str, spec: LeafField, node: Node) -> JsonV
     raw = node.attributes.get(spec.attribute.lower()) if spec.attribute else shown_value(document, node, spec.type)
     if spec.attribute and spec.attribute.lower() in LINKS and raw is not None:
         raw = document.absolute(raw)
+    if raw is not None and spec.after is not None:
+        _, found, raw = raw.partition(spec.after)
+        raw = raw.strip() if found else None
     value = None if raw is None else read_as(raw, spec.type, document)
     if value is None and spec.required:
         raise PermanentError(

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Locator, Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from taskengine.domain.errors import TransientError
 from workers.browser.browser_errors import first_line, is_gone
@@ -16,7 +17,6 @@ from workers.browser.extract_config import PaginationSpec
 from workers.browser.session import Session
 
 _CLICK_MS = 10_000
-_CHANGE_SECONDS = 10.0
 _FIRST_LOOK_MS = 50
 _LAST_LOOK_MS = 800
 _NEXT = re.compile(r"^\W*(next|next page|weiter|suivant|siguiente|older posts?|older)\W*$|^\s*[›»→>]\s*$", re.I)
@@ -60,9 +60,9 @@ def may_go_on(session: Session, spec: PaginationSpec) -> bool:
         return True
 
 
-def await_change(session: Session, read: Callable[[], T], changed: Callable[[T], bool]) -> T | None:
+def await_change(session: Session, timeout_ms: float, read: Callable[[], T], changed: Callable[[T], bool]) -> T | None:
     """Read until the page has changed and stays as it is from one look to the next; None if it does not change."""
-    until = time.monotonic() + _CHANGE_SECONDS
+    until = time.monotonic() + timeout_ms / 1000
     look_ms = _FIRST_LOOK_MS
     last: T | None = None
     while time.monotonic() < until:
@@ -70,7 +70,8 @@ def await_change(session: Session, read: Callable[[], T], changed: Callable[[T],
             raise TransientError("interrupted", "the attempt was stopped while it waited for the next page")
         # Lets the browser's messages come in, which a plain sleep would not.
         session.page.wait_for_timeout(look_ms)
-        session.page.wait_for_load_state("domcontentloaded", timeout=_CHANGE_SECONDS * 1000)
+        if not _loaded(session):
+            continue
         current = read()
         if changed(current):
             if current == last:
@@ -79,6 +80,14 @@ def await_change(session: Session, read: Callable[[], T], changed: Callable[[T],
         else:
             look_ms = min(look_ms * 2, _LAST_LOOK_MS)
     return last
+
+
+def _loaded(session: Session) -> bool:
+    try:
+        session.page.wait_for_load_state("domcontentloaded", timeout=_LAST_LOOK_MS)
+    except PlaywrightTimeout:
+        return False
+    return True
 
 
 def _control(session: Session, spec: PaginationSpec) -> Locator | None:

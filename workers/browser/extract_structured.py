@@ -18,6 +18,13 @@ _NAMES = {"json-ld": "json_ld", "opengraph": "opengraph", "microdata": "microdat
 
 def structured_data(document: Document) -> dict[str, JsonValue]:
     """Lists of what each notation says; JSON-LD that is broken is left out."""
+    if "structured" not in document.made:
+        document.made["structured"] = _read(document)
+    held: dict[str, JsonValue] = document.made["structured"]
+    return held
+
+
+def _read(document: Document) -> dict[str, JsonValue]:
     html = document.root.outer_html(document.absolute, hidden=True)
     if len(html) > _MOST_HTML:
         return {name: [] for name in _NAMES.values()}

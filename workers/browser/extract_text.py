@@ -16,6 +16,13 @@ _BODIES = ("main", "article", "body")
 
 def main_text(document: Document) -> dict[str, JsonValue]:
     """``text`` and ``title``; ``author``, ``date``, ``description``, ``sitename``, ``language`` where it has them."""
+    if "main_text" not in document.made:
+        document.made["main_text"] = _read(document)
+    held: dict[str, JsonValue] = document.made["main_text"]
+    return held
+
+
+def _read(document: Document) -> dict[str, JsonValue]:
     html = _html(document)
     found = None
     if len(html) <= _MOST_HTML:
@@ -32,12 +39,17 @@ def main_text(document: Document) -> dict[str, JsonValue]:
 
 def _html(document: Document) -> str:
     """What is visible, and the head, which says who wrote it and when."""
-    parts = [
-        node.outer_html(document.absolute, hidden=node.tag == "head")
-        for node in document.root.elements
-        if node.tag in ("head", "body")
-    ]
+    tops = [node for node in document.root.elements if node.tag in ("head", "body")]
+    mains = [node for node in document.root.walk() if _is_main(node)]
+    if len(mains) == 1:
+        # The page itself says where its content is.
+        tops = [node if node.tag == "head" else mains[0] for node in tops]
+    parts = [node.outer_html(document.absolute, hidden=node.tag == "head") for node in tops]
     return f"<html>{''.join(parts)}</html>"
+
+
+def _is_main(node: Node) -> bool:
+    return (node.tag == "main" or node.attributes.get("role") == "main") and not node.hidden and len(node.text()) > 100
 
 
 def _whole_text(document: Document) -> str:

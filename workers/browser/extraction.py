@@ -8,25 +8,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from taskengine.domain import schemas
 from taskengine.domain.errors import PermanentError
 from taskengine.domain.wire import check_json
-from workers.browser.extract_config import ExtractConfig, TableSpec
+from workers.browser import replay
+from workers.browser.extract_config import ExtractConfig, TableSpec, plan_of
 from workers.browser.extract_document import Document, Query, read_document
 from workers.browser.extract_fields import links, queries_of, records, take
+from workers.browser.extract_llm import resolve_by_model
 from workers.browser.extract_pages import await_change, go_on, may_go_on
+from workers.browser.extract_schema import resolve_schema
 from workers.browser.extract_structured import structured_data
 from workers.browser.extract_tables import choose_table, rows_of
 from workers.browser.extract_text import main_text
+from workers.browser.extract_words import resolve_words
 from workers.browser.session import Session
+from workers.language import client
 
 _MOST_FAULTS = 20
+_NOTHING: tuple[JsonValue, ...] = (None, "", [], {})
+_UNSURE = frozenset(("instruction_unclear", "schema_mismatch", "value_missing", "no_such_table"))
+"""Where a language model may still find the way."""
 _LISTS = ("records", "table", "links")
 
 
@@ -64,7 +73,75 @@ def extract(session: Session, config: ExtractConfig) -> ExtractResult:
     ``schema_mismatch``, ``instruction_unclear``, ``data_too_large``; TransientError ``page_not_readable``,
     ``next_page_failed``.
     """
-    return run_plan(session, config, config, {"how": "config"})
+    if config.names_parts and config.instruction is None:
+        return _run(session, config, config, "config")
+    key = replay.key(session.ctx, _asked(config), session.page.url, "extract")
+    kept = replay.load(session.ctx, key)
+    if kept is not None:
+        replayed = _replayed(session, config, kept)
+        if replayed is not None:
+            return replayed
+        replay.drop(session.ctx, key)
+    result = _resolved(session, config)
+    replay.store(session.ctx, key, result.source["plan"])
+    return result
+
+
+def _asked(config: ExtractConfig) -> str:
+    return orjson.dumps([config.instruction, config.data_schema], option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _replayed(session: Session, config: ExtractConfig, kept: Any) -> ExtractResult | None:
+    """What an earlier run found out, if the page still bears it out."""
+    try:
+        result = _run(session, ExtractConfig.model_validate(kept), config, "replay")
+    except (PermanentError, ValidationError) as error:
+        session.ctx.log("the page has changed since the instruction was resolved", reason=str(error)[:300])
+        return None
+    if not is_full(result.data):
+        session.ctx.log("the page has changed since the instruction was resolved", reason="something is not found")
+        return None
+    return result
+
+
+def _resolved(session: Session, config: ExtractConfig) -> ExtractResult:
+    """Resolve the words or the schema: by matching, and where that is unsure by the language model, if there is one."""
+    document = read_document(session, frame=config.frame)
+    try:
+        plan = resolve_words(document, config.instruction) if config.instruction else resolve_schema(document, config)
+        result = _run(session, _plan(plan, config), config, "match")
+        if not is_full(result.data):
+            raise PermanentError("instruction_unclear", "what the words seemed to mean holds nothing", {"plan": plan})
+    except PermanentError as error:
+        if error.info.code not in _UNSURE or not client.available():
+            raise
+        session.ctx.log("matching was not sure; asking the language model", reason=str(error)[:500])
+        return _run(session, _plan(resolve_by_model(session, document, config), config), config, "llm")
+    return result
+
+
+def _plan(plan: Mapping[str, JsonValue], config: ExtractConfig) -> ExtractConfig:
+    """The resolved parts, and those that the config names beside."""
+    beside = {name: True for name in ("main_text", "structured", "links") if getattr(config, name)}
+    return ExtractConfig.model_validate({**plan, **beside})
+
+
+def is_full(data: JsonValue) -> bool:
+    """Whether there are records, each field is there in some of them, and each single value is there."""
+    if isinstance(data, list):
+        names = {name for item in data if isinstance(item, dict) for name in item}
+        return bool(data) and all(any(_is_there(item, name) for item in data) for name in names)
+    if isinstance(data, dict):
+        return all(value not in _NOTHING for value in data.values())
+    return data not in _NOTHING
+
+
+def _is_there(item: JsonValue, name: str) -> bool:
+    return isinstance(item, dict) and item.get(name) not in _NOTHING
+
+
+def _run(session: Session, plan: ExtractConfig, config: ExtractConfig, how: str) -> ExtractResult:
+    return run_plan(session, plan, config, {"how": how, "plan": plan_of(plan)})
 
 
 def run_plan(
@@ -150,7 +227,9 @@ def _further_pages(session: Session, plan: ExtractConfig, config: ExtractConfig,
         if not go_on(session, spec, taken.pages):
             break
         session.ctx.log("went on to the next page", page=taken.pages + 1, url=session.page.url)
-        following = await_change(session, read, lambda current: any(current.values()) and current not in seen)
+        following = await_change(
+            session, spec.timeout, read, lambda current: any(current.values()) and current not in seen
+        )
         if following is None:
             break
         taken.pages += 1
