@@ -148,8 +148,10 @@ class Execution(TypedDict):
     task_id: str
     attempt: int
     status: str
+    type: str
     queue: str
     worker: str
+    queued_at: str | None
     started_at: str
     ended_at: str | None
     duration_seconds: float | None
