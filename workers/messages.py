@@ -13,7 +13,6 @@ from taskengine.broker.publish import CANARY, DELIVER, EXPAND, RUN, TICK
 from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import recover
 from taskengine.lifecycle.consume import consume
-from taskengine.lifecycle.deliver import send_due
 from workers import state
 
 log = structlog.get_logger(__name__)
@@ -61,11 +60,8 @@ def expand(expansion_id: str) -> None:
 
 @shared_task(name=DELIVER, ignore_result=True)
 def deliver(which: str) -> None:  # noqa: ARG001 - what is due is in the record
-    """Send the outgoing messages that are due."""
-    try:
-        send_due(state.get().engine)
-    except EngineError as error:
-        log.warning("deliveries_interrupted", reason=str(error))
+    """Send the outgoing messages that are due, beside the tasks to come."""
+    state.get().sender.wake()
 
 
 @shared_task(name=CANARY, ignore_result=True)

@@ -14,6 +14,7 @@ from taskengine import runtime
 from taskengine.lifecycle.claim import Claimed
 from taskengine.lifecycle.consume import give_up
 from taskengine.lifecycle.engine import Engine
+from taskengine.lifecycle.sending import Sender
 from taskengine.lifecycle.watch import Attempt, Watch
 
 _PR_SET_PDEATHSIG = 1
@@ -28,6 +29,7 @@ class Process:
     watch: Watch
     worker: str
     """Node name and process id, as executions record it."""
+    sender: Sender
 
 
 _process: Process | None = None
@@ -38,7 +40,7 @@ def start(settings: Settings, node: str) -> Process:
     global _process  # noqa: PLW0603 - Celery hands its tasks no other way to reach per-process state
     if _process is None:
         engine = runtime.build(settings, name=f"worker {node}", keep_plans=True)
-        _process = Process(engine, Watch(engine, _kill(engine)), f"{node}:{os.getpid()}")
+        _process = Process(engine, Watch(engine, _kill(engine)), f"{node}:{os.getpid()}", Sender(engine))
     return _process
 
 
@@ -53,6 +55,7 @@ def stop() -> None:
     """Let go of everything."""
     global _process  # noqa: PLW0603 - see start
     if _process is not None:
+        _process.sender.close()
         _process.watch.close()
         _process.engine.close()
         _process = None

@@ -11,7 +11,7 @@ from flask import Flask
 from api.schemas.deliveries import Delivery, Group, ListedDelivery, Member
 from taskengine.domain.task import Caller
 from taskengine.handlers.base import Notice, Reach
-from taskengine.lifecycle import deliver, keys
+from taskengine.lifecycle import deliver, keys, sending
 from taskengine.lifecycle.engine import Engine
 from tests.integration.api.conftest import Api, fits
 
@@ -33,7 +33,7 @@ def test_a_delivery_is_listed_shown_given_up_and_sent_again(api: Api, engine: En
     assert (listed["id"], listed["address"]) == (delivery_id, "http://10.1.2.3/hook?***")
     assert api("POST", f"/v1/deliveries/{delivery_id}/redrive").status_code == 409
 
-    deliver.send_due(engine)
+    sending.send_due(engine)
     shown = api("GET", f"/v1/deliveries/{delivery_id}").get_json()
     fits(shown, Delivery)
     assert (shown["status"], shown["attempts"][0]["error"]["code"]) == ("failed", "egress_refused")

@@ -13,7 +13,7 @@ from standardwebhooks import WebhookVerificationError
 from taskengine.domain.errors import Conflict, PermanentError
 from taskengine.domain.task import PageRequest
 from taskengine.handlers.base import Notice, Reach
-from taskengine.lifecycle import deliver, deliveries, members, recipients, recover
+from taskengine.lifecycle import deliver, deliveries, members, recipients, recover, sending
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.members import MemberFields
 from tests.conftest import Bench
@@ -74,7 +74,7 @@ def make_due(bench: Bench) -> None:
 
 def test_a_webhook_arrives_signed_as_the_specification_says(bench: Bench, receiver: Peer) -> None:
     [delivery_id] = queued(bench, hook(receiver))
-    assert deliver.send_due(bench.engine) == 1
+    assert sending.send_due(bench.engine) == 1
 
     [request] = receiver.requests
     said = verified(request, secret(bench))
@@ -90,7 +90,7 @@ def test_a_webhook_arrives_signed_as_the_specification_says(bench: Bench, receiv
 
 def test_another_organizations_secret_does_not_verify(bench: Bench, receiver: Peer) -> None:
     queued(bench, hook(receiver))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     from taskengine.delivery.signing import new_secret
 
     with pytest.raises(WebhookVerificationError):
@@ -101,12 +101,12 @@ def test_after_a_change_of_the_secret_the_old_one_still_verifies_for_a_day(bench
     old = secret(bench)
     new = str(deliveries.set_secret(bench.engine, bench.caller, None)["secret"])
     queued(bench, hook(receiver))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     assert verified(receiver.requests[0], old) == verified(receiver.requests[0], new)
 
     bench.sql("UPDATE webhook_secrets SET updated_at = now() - interval '25 hours'")
     queued(bench, hook(receiver), key="later")
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     with pytest.raises(WebhookVerificationError):
         verified(receiver.requests[1], old)
 
@@ -115,7 +115,7 @@ def test_the_same_key_and_target_is_one_message(bench: Bench, receiver: Peer) ->
     first = queued(bench, hook(receiver))
     assert queued(bench, hook(receiver)) == first
     assert queued(bench, hook(receiver), key="other") != first
-    assert deliver.send_due(bench.engine) == 2
+    assert sending.send_due(bench.engine) == 2
     assert len({request.headers["webhook-id"] for request in receiver.requests}) == 2
 
 
@@ -125,7 +125,7 @@ def test_what_fails_is_tried_again_under_the_same_id_until_it_arrives(bench: Ben
     [delivery_id] = queued(bench, hook(receiver))
     for _ in range(4):
         make_due(bench)
-        deliver.send_due(bench.engine)
+        sending.send_due(bench.engine)
     found = shown(bench, delivery_id)
     assert found["status"] == "delivered"
     assert [attempt["status"] for attempt in found["attempts"]] == [500, 404, 302, 200]
@@ -140,12 +140,12 @@ def test_a_connection_that_is_cut_is_tried_again(bench: Bench, receiver: Peer) -
 
     receiver.route("/hook", cut)
     [delivery_id] = queued(bench, hook(receiver))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     found = shown(bench, delivery_id)
     assert (found["status"], found["last_error"]["code"]) == ("pending", "http_connection")
     receiver.route("/hook", lambda exchange: exchange.reply(204))
     make_due(bench)
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     assert shown(bench, delivery_id)["status"] == "delivered"
 
 
@@ -156,12 +156,12 @@ def test_delays_grow_and_the_last_failure_is_final(bench: Bench, receiver: Peer)
     waits = []
     for _ in range(2):
         make_due(bench)
-        deliver.send_due(bench.engine)
+        sending.send_due(bench.engine)
         [row] = bench.sql("SELECT extract(epoch FROM next_attempt_at - now()) AS seconds FROM deliveries")
         waits.append(float(row.seconds))
     assert 8 < waits[0] < 12 and 890 < waits[1] < 1110
     make_due(bench)
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     found = shown(bench, delivery_id)
     assert (found["status"], found["attempt"], found["max_attempts"]) == ("failed", 3, 3)
 
@@ -169,7 +169,7 @@ def test_delays_grow_and_the_last_failure_is_final(bench: Bench, receiver: Peer)
 def test_what_the_receiver_asks_for_is_waited_for(bench: Bench, receiver: Peer) -> None:
     receiver.route("/hook", lambda exchange: exchange.reply(429, retry_after="7200"))
     queued(bench, hook(receiver))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     [row] = bench.sql("SELECT extract(epoch FROM next_attempt_at - now()) AS seconds FROM deliveries")
     assert 7100 < float(row.seconds) <= 7200
 
@@ -186,7 +186,7 @@ def test_the_delays_of_an_installation_span_about_a_day() -> None:
 def test_a_receiver_that_is_gone_ends_it_at_once(bench: Bench, receiver: Peer) -> None:
     receiver.route("/hook", lambda exchange: exchange.reply(410))
     [delivery_id] = queued(bench, hook(receiver))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     assert shown(bench, delivery_id)["last_error"]["code"] == "webhook_gone"
     assert shown(bench, delivery_id)["status"] == "failed"
 
@@ -194,7 +194,7 @@ def test_a_receiver_that_is_gone_ends_it_at_once(bench: Bench, receiver: Peer) -
 def test_private_addresses_are_refused_unless_allowed(bench: Bench, receiver: Peer) -> None:
     bench.engine.settings = bench.engine.settings.model_copy(update={"egress_allow": ""})
     [delivery_id] = queued(bench, hook(receiver))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     assert shown(bench, delivery_id)["last_error"]["code"] == "egress_refused"
     assert receiver.requests == []
 
@@ -204,10 +204,10 @@ def test_a_failed_one_can_be_sent_again_and_others_cannot(bench: Bench, receiver
     [delivery_id] = queued(bench, hook(receiver))
     with pytest.raises(Conflict):
         deliveries.redrive(bench.engine, bench.caller, delivery_id)
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     receiver.route("/hook", lambda exchange: exchange.reply(200))
     assert deliveries.redrive(bench.engine, bench.caller, delivery_id)["status"] == "pending"
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     found = shown(bench, delivery_id)
     assert (found["status"], found["attempt"]) == ("delivered", 2)
 
@@ -224,13 +224,13 @@ def test_a_silent_senders_message_is_sent_by_another_and_the_silent_one_records_
 
     receiver.route("/hook", slow)
     [delivery_id] = queued(bench, hook(receiver))
-    silent = threading.Thread(target=deliver.send_due, args=(bench.engine,))
+    silent = threading.Thread(target=sending.send_due, args=(bench.engine,))
     silent.start()
     assert arrived.wait(30)
     bench.sql("UPDATE deliveries SET lease_until = now() - interval '1 second'")
     receiver.route("/hook", lambda exchange: exchange.reply(200))
     deliver.look_after(bench.engine)
-    assert deliver.send_due(bench.engine) == 1
+    assert sending.send_due(bench.engine) == 1
     go_on.set()
     silent.join(30)
 
@@ -251,7 +251,7 @@ def test_the_lease_of_a_slow_send_is_renewed(bench: Bench, receiver: Peer) -> No
 
     receiver.route("/hook", slow)
     [delivery_id] = queued(bench, hook(receiver))
-    sender = threading.Thread(target=deliver.send_due, args=(bench.engine,))
+    sender = threading.Thread(target=sending.send_due, args=(bench.engine,))
     sender.start()
     assert arrived.wait(30)
     while sender.is_alive():
@@ -284,7 +284,7 @@ def test_an_organization_with_many_does_not_keep_the_others_waiting(bench: Bench
 def test_mail_arrives_with_a_stable_id_and_no_header_of_the_senders_making(bench: Bench, mailbox: Mailbox) -> None:
     notice = Notice("notification", "Hi\r\nBcc: evil@example.org", "Zeile 1\n.\nZeile 2: größer", severity="error")
     [delivery_id] = queued(bench, Reach("anna", "email", "anna@example.org"), notice=notice)
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     [message] = mailbox.messages
     assert mailbox.recipients == [["anna@example.org"]]
     assert message["Subject"] == "[error] Hi Bcc: evil@example.org"
@@ -298,7 +298,7 @@ def test_mail_arrives_with_a_stable_id_and_no_header_of_the_senders_making(bench
 def test_what_the_mail_server_refuses(bench: Bench, mailbox: Mailbox, answer: str, status: str) -> None:
     mailbox.refuse = lambda address: answer
     [delivery_id] = queued(bench, Reach("anna", "email", "anna@example.org"))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     found = shown(bench, delivery_id)
     assert (found["status"], found["last_error"]["code"]) == (status, "smtp_refused")
 
@@ -306,7 +306,7 @@ def test_what_the_mail_server_refuses(bench: Bench, mailbox: Mailbox, answer: st
 def test_a_mail_server_that_is_away_is_tried_again(bench: Bench, mailbox: Mailbox) -> None:
     bench.engine.settings = bench.engine.settings.model_copy(update={"smtp_url": _secret("smtp://127.0.0.1:1?tls=off")})
     [delivery_id] = queued(bench, Reach("anna", "email", "anna@example.org"))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     assert shown(bench, delivery_id)["last_error"]["code"] == "smtp_connection"
     assert shown(bench, delivery_id)["status"] == "pending"
 
@@ -315,7 +315,7 @@ def test_a_server_without_tls_is_not_spoken_to_unless_that_is_wanted(bench: Benc
     url = mailbox.url.removesuffix("?tls=off")
     bench.engine.settings = bench.engine.settings.model_copy(update={"smtp_url": _secret(url)})
     [delivery_id] = queued(bench, Reach("anna", "email", "anna@example.org"))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     assert shown(bench, delivery_id)["last_error"]["code"] == "smtp_refused"
     assert mailbox.messages == []
 
@@ -328,7 +328,7 @@ def test_slack_gets_its_text_and_its_refusals_are_final(bench: Bench, receiver: 
         Reach("ops", "slack", receiver.url("/services/T1/secret-part")),
         Reach("ops", "slack", receiver.url("/services/gone")),
     )
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     assert [shown(bench, delivery_id)["status"] for delivery_id in ids] == ["delivered", "failed"]
     good = next(request for request in receiver.requests if "T1" in request.path)
     assert good.body == b'{"text":"*Done*\\nThe report is there"}'
@@ -345,7 +345,7 @@ def test_secrets_are_sent_and_never_shown(bench: Bench, receiver: Peer) -> None:
         return orjson.loads(orjson.dumps(value).replace(b"hush-hush", b"***"))
 
     [delivery_id] = deliver.queue(bench.engine, about, notice, [hook(receiver)], redact)
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     assert verified(receiver.requests[0], secret(bench))["data"]["message"] == "the key is hush-hush"
     assert "hush-hush" not in str(shown(bench, delivery_id))
     assert bench.sql("SELECT id FROM deliveries d WHERE d::text LIKE '%hush-hush%'") == []
@@ -355,7 +355,7 @@ def test_old_messages_are_pruned(bench: Bench, receiver: Peer) -> None:
     from taskengine.lifecycle.prune import prune
 
     queued(bench, hook(receiver))
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     queued(bench, hook(receiver), key="waits")
     bench.sql("UPDATE deliveries SET completed_at = now() - interval '8 days' WHERE status = 'delivered'")
     prune(bench.engine, 7)

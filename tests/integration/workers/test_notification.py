@@ -10,7 +10,7 @@ import pytest
 
 from taskengine.domain.errors import Invalid
 from taskengine.domain.task import PageRequest
-from taskengine.lifecycle import control, deliver, deliveries, members, query, secrets
+from taskengine.lifecycle import control, deliveries, members, query, secrets, sending
 from taskengine.lifecycle.members import MemberFields
 from tests.conftest import Bench
 from tests.integration.lifecycle.receivers import mail_server, verified
@@ -34,7 +34,7 @@ def notify(bench: Bench, **config: Any) -> UUID:
 
 def said(bench: Bench, peer: Peer) -> list[dict[str, Any]]:
     """What the peer's webhooks say, once they are sent."""
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     secret = str(deliveries.secret(bench.engine, bench.caller)["secret"])
     return [verified(request, secret) for request in peer.requests]
 
@@ -121,7 +121,7 @@ def test_three_channels_get_it_each_in_its_form(bench: Bench, receiver: Peer) ->
         members.put(bench.engine, bench.caller, "anna", fields)
         notify(bench, recipient="anna", subject="Sub", message="Text")
         notify(bench, recipient="anna", channels=["email"], subject="Sub", message="Text")
-        deliver.send_due(bench.engine)
+        sending.send_due(bench.engine)
         assert sorted(request.path for request in receiver.requests) == ["/chat", "/hook"]
         [mail] = box.messages
         assert (mail["Subject"], mail.get_content().strip()) == ("Sub", "Text")

@@ -11,7 +11,7 @@ import pytest
 
 from taskengine.domain.errors import Invalid
 from taskengine.domain.task import PageRequest, TaskChanges
-from taskengine.lifecycle import cancel, deliver, deliveries, edit, recover
+from taskengine.lifecycle import cancel, deliveries, edit, recover, sending
 from tests.conftest import Bench
 from tests.integration.lifecycle.receivers import verified
 from tests.integration.workers.peers import Peer, running_peer
@@ -53,7 +53,7 @@ def let_time_pass(bench: Bench, task_id: UUID) -> None:
 
 def sent(bench: Bench, peer: Peer) -> list[dict[str, Any]]:
     """What the peer's webhooks say, once they are sent."""
-    deliver.send_due(bench.engine)
+    sending.send_due(bench.engine)
     secret = str(deliveries.secret(bench.engine, bench.caller)["secret"])
     return [verified(request, secret) for request in peer.requests]
 
