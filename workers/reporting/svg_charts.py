@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import Any
 
 import pygal
+from lxml import etree
 from pygal.style import Style
 
 from workers.reporting import wording
-from workers.reporting.document import Chart
+from workers.reporting.cells import without_control
+from workers.reporting.document import Chart, Series
 
-# pygal hangs a finder of the old kind into Python's imports, for plug-ins that are not used here; since then every import
-# of something that is not there would warn.
+# pygal hangs a finder of the old kind into Python's imports, for plug-ins that are not used here; since then every
+# import of something that is not there would warn.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
 
 _VARIABLES = {
@@ -24,9 +25,6 @@ _VARIABLES = {
 _WIDTH, _HEIGHT, _BAR = 1080, 250, 34
 _MOST_LABELS = 12
 _GAP = 0.16
-# A native tooltip: pygal's own need its script.
-_VALUE = re.compile(r'<desc class="value">([^<]*)</desc>')
-_PLACES = re.compile(r'<desc class="(?:x|y)(?: centered)?">[^<]*</desc>|<desc class="x_label">[^<]*</desc>')
 
 
 def variable(key: str) -> str:
@@ -65,10 +63,22 @@ def svg(chart: Chart) -> str:
     # Lying bars are drawn from below: the largest, the first, is to stand on top.
     order = slice(None, None, -1) if lying else slice(None)
     drawn.x_labels = [_label(chart, label) for label in chart.labels[order]]
-    for series in chart.series[order] if chart.kind != "count" and lying else chart.series:
-        drawn.add(series.label, list(series.values[order]), allow_interruptions=True, stroke_style={"width": 2})
-    text: str = drawn.render(disable_xml_declaration=True, is_unicode=True)
-    return _VALUE.sub(r"<title>\1</title>", _PLACES.sub("", text))
+    for series in _in_order(chart):
+        values = list(series.values[order])
+        drawn.add(without_control(series.label), values, allow_interruptions=True, stroke_style={"width": 2})
+    return _inline(drawn.render_tree())
+
+
+def _inline(root: Any) -> str:
+    """The drawing without pygal's script and remarks, and with native tooltips in the place of those that need one."""
+    for element in list(root.iter()):
+        name = str(element.tag).rpartition("}")[2]
+        if name == "desc" and element.get("class") == "value":
+            element.tag = "title"
+            del element.attrib["class"]
+        elif name in ("script", "title", "desc") or not isinstance(element.tag, str):
+            element.getparent().remove(element)
+    return str(etree.tostring(root, encoding="unicode"))
 
 
 def _lying(chart: Chart) -> Any:
@@ -76,11 +86,16 @@ def _lying(chart: Chart) -> Any:
 
 
 def _label(chart: Chart, label: str) -> str:
-    return label if chart.shape == "bars" else wording.short_day(label)
+    return without_control(label) if chart.shape == "bars" else wording.short_day(label)
+
+
+def _in_order(chart: Chart) -> tuple[Series, ...]:
+    """The series as they are drawn: bars side by side from below."""
+    return chart.series[::-1] if chart.kind != "count" and chart.shape == "bars" else chart.series
 
 
 def _style(chart: Chart) -> Style:
-    series = chart.series[::-1] if chart.kind != "count" and chart.shape == "bars" else chart.series
+    series = _in_order(chart)
     return Style(
         background="transparent",
         plot_background="transparent",

@@ -293,10 +293,11 @@ def test_the_slowest_come_with_their_names(engine_of_module: Engine, history: UU
     slow = sorted(
         within(rows, "performance", PERIOD), key=lambda row: seconds(row["started_at"], row["ended_at"]), reverse=True
     )[:5]
-    assert [(one.id, one.name, one.seconds) for one in report.slowest] == [
+    true: list[Any] = [
         (row["task_id"], names[row["task_id"]], pytest.approx(seconds(row["started_at"], row["ended_at"])))
         for row in slow
     ]
+    assert [(one.id, one.name, one.seconds) for one in report.slowest] == true
 
 
 def test_no_more_groups_are_listed_than_asked_for(engine_of_module: Engine, history: UUID) -> None:
