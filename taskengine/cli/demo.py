@@ -143,12 +143,21 @@ def _installation(home: Path, site: Site) -> Iterator[Client]:
                 child.wait()
 
 
+def _is_ready(client: Client) -> bool:
+    from taskengine.client import Unreachable  # noqa: PLC0415 - loads requests, which takes 0.1 s
+
+    try:
+        return client.healthy() and client.ready()["status"] == "ready"
+    except Unreachable:
+        return False
+
+
 def _await_ready(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
     from taskengine.client import Client  # noqa: PLC0415 - loads requests, which takes 0.1 s
 
     until = time.monotonic() + _START_SECONDS
-    with Client(url, None) as client:
-        while not client.healthy() or client.ready()["status"] != "ok":
+    with Client(url, None, retries=0) as client:
+        while not _is_ready(client):
             if child.poll() is not None:
                 raise StartError(f"the installation did not start: {log} says why")
             if time.monotonic() > until:
