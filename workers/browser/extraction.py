@@ -18,11 +18,10 @@ from pydantic import JsonValue, ValidationError
 from taskengine.domain import schemas
 from taskengine.domain.errors import PermanentError
 from taskengine.domain.wire import check_json
-from workers.browser import replay
+from workers.browser import extract_llm, replay
 from workers.browser.extract_config import ExtractConfig, TableSpec, plan_of
 from workers.browser.extract_document import Document, Query, read_document
 from workers.browser.extract_fields import links, queries_of, records, take
-from workers.browser.extract_llm import resolve_by_model
 from workers.browser.extract_pages import await_change, go_on, may_go_on
 from workers.browser.extract_schema import resolve_schema
 from workers.browser.extract_structured import structured_data
@@ -36,6 +35,7 @@ _MOST_FAULTS = 20
 _NOTHING: tuple[JsonValue, ...] = (None, "", [], {})
 _UNSURE = frozenset(("instruction_unclear", "schema_mismatch", "value_missing", "no_such_table"))
 """Where a language model may still find the way."""
+_PROPOSALS = 2
 _LISTS = ("records", "table", "links")
 
 
@@ -83,7 +83,8 @@ def extract(session: Session, config: ExtractConfig) -> ExtractResult:
             return replayed
         replay.drop(session.ctx, key)
     result = _resolved(session, config)
-    replay.store(session.ctx, key, result.source["plan"])
+    if result.source["plan"] is not None:
+        replay.store(session.ctx, key, result.source["plan"])
     return result
 
 
@@ -116,8 +117,30 @@ def _resolved(session: Session, config: ExtractConfig) -> ExtractResult:
         if error.info.code not in _UNSURE or not client.available():
             raise
         session.ctx.log("matching was not sure; asking the language model", reason=str(error)[:500])
-        return _run(session, _plan(resolve_by_model(session, document, config), config), config, "llm")
+        return _by_model(session, document, config)
     return result
+
+
+def _by_model(session: Session, document: Document, config: ExtractConfig) -> ExtractResult:
+    """Where the model says that the data is; if its selectors do not hold, what it reads, which cannot be replayed."""
+    failed: str | None = None
+    for _ in range(_PROPOSALS):
+        plan = extract_llm.propose(session, document, config, failed)
+        if plan is None:
+            break
+        try:
+            result = _run(session, _plan(plan, config), config, "llm")
+        except (PermanentError, ValidationError) as error:
+            failed = str(error)[:1000]
+            continue
+        if is_full(result.data):
+            return result
+        failed = f"something was not found with them: {orjson.dumps(result.data).decode()[:1000]}"
+    data = extract_llm.answer(session, document, config)
+    _check_size(data, config)
+    check_schema(data, config)
+    count = len(data) if isinstance(data, list) else 1
+    return ExtractResult(data, count, 1, document.url, not document.cut, {"how": "llm", "plan": None})
 
 
 def _plan(plan: Mapping[str, JsonValue], config: ExtractConfig) -> ExtractConfig:
