@@ -11,12 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Error
 from pydantic import BaseModel, ConfigDict, Field
 
 from taskengine.domain.errors import PermanentError
 from workers.browser import replay
-from workers.browser.locating import locator_of, spec_of
+from workers.browser.locating import element_at, spec_of
 from workers.browser.matching import Candidate, Match, match, option_of
 from workers.browser.snapshot import CLICKABLE, Element, Snapshot, snapshot
 from workers.browser.targets import Wants
@@ -50,10 +49,9 @@ class Resolution:
     candidates: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """As a step records it."""
+        """As a step records it; not what is typed, which may be a secret."""
         return {
             "target": self.locator_spec,
-            "value": self.value,
             "how": self.how,
             "confidence": self.confidence,
             "role": self.role,
@@ -114,15 +112,7 @@ def _replayed(session: Session, seen: Snapshot, kept: Any, instruction: str, wan
     """What was remembered, if it is still one element of the same role and name."""
     if not isinstance(kept, dict) or not isinstance(kept.get("spec"), dict):
         return None
-    try:
-        locator = locator_of(session.page, kept["spec"])
-        handles = locator.element_handles()
-        if len(handles) != 1:
-            return None
-        frame = handles[0].owner_frame() or session.page.main_frame
-        element = seen.find(handles[0], frame)
-    except Error:
-        return None
+    element = element_at(session.page, seen, kept["spec"])
     if element is None or (element.role, element.name) != (kept.get("role"), kept.get("name")):
         return None
     value = kept.get("value")

@@ -59,3 +59,14 @@ def _place(page: Page, spec: dict[str, Any], handle: Any) -> tuple[int | None, i
 def locator_of(page: Page, spec: dict[str, Any]) -> Locator:
     """The locator of fields of a Target."""
     return find_in(page, Target.model_validate(spec))
+
+
+def element_at(page: Page, seen: Snapshot, spec: dict[str, Any]) -> Element | None:
+    """The one element that fields of a Target lead to, as a snapshot describes it; None if it is not one."""
+    try:
+        handles = locator_of(page, spec).element_handles()
+        if len(handles) != 1:
+            return None
+        return seen.find(handles[0], handles[0].owner_frame() or page.main_frame)
+    except Error:
+        return None
