@@ -61,6 +61,10 @@ def _language(retried: str, meaning: str) -> Code:
     return Code("what asks a language model", retried, meaning)
 
 
+def _browser(retried: str, meaning: str) -> Code:
+    return Code("browser_automation, data_extraction", retried, meaning)
+
+
 def _ghl(retried: str, meaning: str) -> Code:
     return Code("ghl_action", retried, meaning)
 
@@ -191,6 +195,14 @@ CODES: dict[str, Code] = {
     "no_javascript": _sandbox(NO, "The worker has no node."),
     "command_not_allowed": _sandbox(NO, "`TASKENGINE_SCRIPT_COMMANDS` does not name the command."),
     "command_unavailable": _sandbox(NO, "The command is allowed, but the worker has no such program."),
+    "folder_not_allowed": _sandbox(NO, "The path is not below a folder that `TASKENGINE_CODE_FOLDERS` names."),
+    "no_such_code": _sandbox(NO, "What `path` names is neither a folder nor an archive, or cannot be read."),
+    "repository_unsupported": _sandbox(NO, "`repositoryUrl` has a scheme that is not fetched; http and https are."),
+    "code_too_large": _sandbox(NO, "The folder holds more than `limits.files` or `limits.diskMb`."),
+    "tool_missing": _sandbox(NO, "The worker's environment lacks lizard or ruff."),
+    "tests_failed": Code("testing", NO, "Tests did not pass, as `failOn` counts; `details` is the whole result."),
+    "no_report": Code("testing", NO, "The tests ended well but left no JUnit report where `reports` says."),
+    "bad_report": Code("testing", NO, "A report is no JUnit XML, or holds what reports do not need."),
     "function_failed": _sandbox(NO, "The remote function answered with an error of its own; `details` has it."),
     "bad_function_secret": _sandbox(
         NO, "`functionSecret` is no signing secret: `whsec_` and 24 to 64 bytes in base64."
@@ -220,6 +232,41 @@ CODES: dict[str, Code] = {
     "celery_rejected": Code(
         "celery_task", "as asked", "The task raised `Reject`; tried again where it asked for `requeue`."
     ),
+    "browser_missing": _browser(NO, "No Chromium is installed, or `TASKENGINE_CHROMIUM` names none."),
+    "browser_not_started": _browser(YES, "Chromium or its driver did not come up; `details.reasons` has its output."),
+    "browser_crashed": _browser(YES, "The page or the browser crashed; the next attempt gets a new browser."),
+    "browser_stopped": _browser(YES, "The attempt was told to stop; the browser was ended for it."),
+    "page_hangs": _browser(YES, "The page did not answer any more, so the browser was ended."),
+    "page_too_large": _browser(
+        NO, "The page took more memory or disk than a task may; see `TASKENGINE_BROWSER_RECYCLE_MB`."
+    ),
+    "unknown_session": _browser(NO, "`session.load` names a session that nobody saved."),
+    "session_too_large": _browser(NO, "Cookies and storage are too large to be saved."),
+    "navigation_failed": _browser(YES, "The address could not be opened: lookup, connection, TLS or transfer failed."),
+    "navigation_timeout": _browser(YES, "The page did not open within the step's time limit."),
+    "address_refused": _browser(NO, "The page went to something else than http or https."),
+    "target_not_found": _browser(
+        NO, "No element matches within the step's time limit; the step has a screenshot and the DOM."
+    ),
+    "target_ambiguous": _browser(NO, "Several elements match; `details.matches` shows them."),
+    "step_timeout": _browser(
+        NO, "The element is there, but what was to be done was not done within the step's time limit."
+    ),
+    "browser_step_failed": _browser(NO, "The browser refused to do the step; the message says why."),
+    "assertion_failed": _browser(NO, "What an `assert` step checks does not hold; `details.unmet` says what."),
+    "no_popup": _browser(NO, "`close_popup` found neither a window nor a dialog."),
+    "nothing_to_type": _browser(NO, "The instruction of a `type` step does not say what to type."),
+    "nothing_to_select": _browser(NO, "The instruction of a `select` step does not say what to choose."),
+    "evaluate_not_allowed": _browser(NO, "`evaluate` steps are off; see `TASKENGINE_BROWSER_EVALUATE`."),
+    "value_not_json": _browser(NO, "The script of an `evaluate` step returned what is no JSON."),
+    "value_too_large": _browser(NO, "The script of an `evaluate` step returned too much."),
+    "upload_too_large": _browser(NO, "The files of an `upload` step are too large together."),
+    "invalid_upload": _browser(NO, "The content of a file to upload is no Base64."),
+    "no_download": _browser(NO, "No download began within the step's time limit."),
+    "download_failed": _browser(YES, "A download broke off."),
+    "download_too_large": _browser(NO, "A download exceeds `maxBytes`."),
+    "totp_invalid_secret": _browser(NO, "The TOTP secret is neither Base32 nor an otpauth:// URI."),
+    "totp_timeout": _browser(YES, "Nobody pushed the one-time code in time."),
     "no_executor": Code(
         "code_generation, code_review", NO, "No language model is set up, or it cannot do this, and no agent is alive."
     ),

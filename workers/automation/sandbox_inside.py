@@ -55,7 +55,9 @@ def attempt(job: dict[str, Any], report: IO[bytes], archive_fd: int) -> None:
         check_isolation(job["outside"])
         frame(report, {"event": "isolated"})
         if archive_fd >= 0:
-            unpack(archive_fd, job["unpack_into"], job["most_files"], job["most_bytes"])
+            unpack(archive_fd, job["most_files"], job["most_bytes"])
+            if job["flatten"]:
+                flatten()
         for path, text in job["files"].items():
             place(path, text)
         frame(report, {"event": "started"})
@@ -120,7 +122,7 @@ def inner(path: str) -> str:
     return whole
 
 
-def unpack(archive_fd: int, into: str, most_files: int, most_bytes: int) -> None:
+def unpack(archive_fd: int, most_files: int, most_bytes: int) -> None:
     """Unpack a tar or zip archive: files and folders only, no links, no devices, within the limits."""
     import tarfile  # costly, and mostly not needed
     import zipfile
@@ -132,14 +134,28 @@ def unpack(archive_fd: int, into: str, most_files: int, most_bytes: int) -> None
             else:
                 file.seek(0)
                 members = tar_members(file)
-            unpack_members(members, into, most_files, most_bytes)
+            unpack_members(members, most_files, most_bytes)
         except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
             raise Refused("archive", f"the archive cannot be read: {error}") from None
         except OSError as error:
             raise Refused("archive", f"the archive cannot be unpacked: {error.strerror or error}") from None
 
 
-def unpack_members(members: Iterable[Member], into: str, most_files: int, most_bytes: int) -> None:
+def flatten() -> None:
+    """Lift everything out of the one folder that holds it, as archives of repositories have it."""
+    names = os.listdir(WORK)
+    top = os.path.join(WORK, names[0]) if len(names) == 1 else ""
+    if not top or not os.path.isdir(top):
+        return
+    aside = os.path.join(WORK, ".unpacked")
+    os.rename(top, aside)
+    for name in os.listdir(aside):
+        os.rename(os.path.join(aside, name), os.path.join(WORK, name))
+    with contextlib.suppress(OSError):
+        os.rmdir(aside)
+
+
+def unpack_members(members: Iterable[Member], most_files: int, most_bytes: int) -> None:
     """Write (name, is a folder, opened) one by one."""
     count = total = 0
     for name, is_folder, opened in members:
@@ -148,7 +164,7 @@ def unpack_members(members: Iterable[Member], into: str, most_files: int, most_b
             raise Refused("archive", f"the archive holds more than {most_files} files")
         if name.startswith("/") or ".." in name.split("/"):
             raise Refused("archive", f"the archive holds {name!r}, which leads out of its folder")
-        target = inner(os.path.join(into, name)) if name.strip("./") else os.path.join(WORK, into)
+        target = inner(name) if name.strip("./") else WORK
         os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)
         if is_folder:
             continue

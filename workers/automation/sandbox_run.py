@@ -56,7 +56,8 @@ class Job:
     folders: Mapping[str, str] = field(default_factory=dict)
     """Folders of the machine to show read-only, by place."""
     archive: IO[bytes] | None = None
-    unpack_into: str = "."
+    flatten: bool = False
+    """Whether a folder that holds all of the archive is left out."""
     collect: Sequence[str] = ()
     """Files of /work to bring back."""
     most_collected_bytes: int = 16 * MEGABYTE
@@ -217,7 +218,7 @@ def _described(job: Job) -> dict[str, object]:
         "env": base | dict(job.env),
         "cwd": job.cwd,
         "files": dict(job.files),
-        "unpack_into": job.unpack_into,
+        "flatten": job.flatten,
         "most_files": limits.files,
         "most_bytes": limits.disk_mb * MEGABYTE,
         "collect": list(job.collect),

@@ -1,0 +1,162 @@
+"""Analyses the code in the working folder, inside the sandbox: lizard for size, complexity and duplication, ruff for
+lint. It is handed in as one file and imports nothing of this project; lizard comes as a zip archive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+TYPE_CHECKING = False  # importing typing would cost more than all the rest
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+_SKIPPED = {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", "vendor", "third_party"}
+_LARGEST = 2 * 1024 * 1024
+
+
+def main() -> None:
+    """Read what is wanted, write what was found."""
+    with open("/run/input.json", encoding="utf-8") as file:
+        wanted = json.load(file)
+    os.chdir("/work")
+    paths = sorted(source_files())
+    found: dict[str, Any] = {"files": len(paths)}
+    analyses = wanted["analyses"]
+    if {"size", "complexity", "duplication"} & set(analyses):
+        found.update(measured(paths, wanted))
+    if "lint" in analyses:
+        found["lint"] = linted(wanted)
+    with open(os.environ["RESULT_FILE"], "w", encoding="utf-8") as file:
+        json.dump({name: value for name, value in found.items() if name == "files" or name in analyses}, file)
+
+
+def source_files() -> Iterator[str]:
+    """The files to look at, relative to the working folder."""
+    for root, folders, names in os.walk("."):
+        folders[:] = [name for name in folders if name not in _SKIPPED]
+        for name in names:
+            path = os.path.relpath(os.path.join(root, name), ".")
+            if not path.startswith(".result") and os.path.isfile(path) and not os.path.islink(path):
+                yield path
+
+
+def measured(paths: list[str], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Size, complexity and duplication, from one reading of the files."""
+    sys.path.insert(0, "/run/lizard.zip")
+    import lizard
+    from lizard_ext.lizardduplicate import LizardExtension
+
+    # As a name of a language lizard knows: others have no functions to find.
+    known = [path for path in paths if lizard.get_reader_for(path) and os.path.getsize(path) <= _LARGEST]
+    extensions = lizard.get_extensions(["duplicate"] if "duplication" in wanted["analyses"] else [])
+    finder = next((item for item in extensions if isinstance(item, LizardExtension)), None)
+    infos, functions = [], []
+    for info in lizard.analyze_files(known, threads=1, exts=extensions):
+        infos.append(info)
+        for item in info.function_list:
+            functions.append(
+                {
+                    "name": item.long_name if len(item.long_name) <= 200 else item.name[:200],
+                    "file": info.filename,
+                    "line": item.start_line,
+                    "complexity": item.cyclomatic_complexity,
+                    "lines": item.nloc,
+                    "parameters": item.parameter_count,
+                }
+            )
+    return {
+        "size": sized(paths, infos, lizard),
+        "complexity": judged(functions, wanted),
+        "duplication": doubled(finder, wanted) if finder is not None else None,
+    }
+
+
+def sized(paths: list[str], infos: list[Any], lizard: Any) -> dict[str, Any]:
+    """Lines of all text files, and lines of code of those whose language is known, by language."""
+    lines = size = 0
+    for path in paths:
+        size += os.path.getsize(path)
+        lines += count_lines(path)
+    languages: dict[str, dict[str, int]] = {}
+    for info in infos:
+        name = lizard.get_reader_for(info.filename).language_names[0]
+        entry = languages.setdefault(name, {"files": 0, "code_lines": 0, "functions": 0})
+        entry["files"] += 1
+        entry["code_lines"] += info.nloc
+        entry["functions"] += len(info.function_list)
+    largest = sorted(infos, key=lambda info: (-info.nloc, info.filename))[:10]
+    return {
+        "bytes": size,
+        "lines": lines,
+        "code_lines": sum(entry["code_lines"] for entry in languages.values()),
+        "languages": languages,
+        "largest": [{"file": info.filename, "code_lines": info.nloc} for info in largest],
+    }
+
+
+def count_lines(path: str) -> int:
+    """Lines of a text file; 0 for a binary one."""
+    with open(path, "rb") as file:
+        data = file.read(_LARGEST)
+    return 0 if b"\0" in data else data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
+
+
+def judged(functions: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[str, Any]:
+    """The complexity of the functions, the worst of them first."""
+    functions.sort(key=lambda item: (-item["complexity"], item["file"], item["line"]))
+    values = [item["complexity"] for item in functions]
+    threshold = wanted["threshold"]
+    return {
+        "functions": len(values),
+        "average": round(sum(values) / len(values), 2) if values else 0,
+        "highest": max(values, default=0),
+        "threshold": threshold,
+        "above_threshold": sum(value > threshold for value in values),
+        "worst": functions[: wanted["most"]],
+    }
+
+
+def doubled(finder: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What stands in the code more than once."""
+    blocks = []
+    for snippets in finder.get_duplicates():
+        places = [{"file": item.file_name, "line": item.start_line, "end_line": item.end_line} for item in snippets]
+        blocks.append({"lines": max(place["end_line"] - place["line"] + 1 for place in places), "places": places[:20]})
+    blocks.sort(key=lambda block: (-block["lines"], block["places"][0]["file"], block["places"][0]["line"]))
+    rate = finder.duplicate_rate() or 0
+    return {"percent": round(min(rate, 1) * 100, 2), "blocks": len(blocks), "largest": blocks[: wanted["most"]]}
+
+
+def linted(wanted: dict[str, Any]) -> dict[str, Any]:
+    """What ruff finds in the Python files."""
+    command = ["/run/ruff", "check", "--no-cache", "--output-format", "json", "--exit-zero", "--quiet"]
+    if not wanted["project_rules"]:
+        command += ["--isolated", "--select", ",".join(wanted["rules"])]
+    done = subprocess.run([*command, "."], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0:
+        sys.stderr.write(done.stderr.decode(errors="replace")[-2000:])
+        sys.exit(done.returncode)
+    findings = json.loads(done.stdout or b"[]")
+    rules: dict[str, int] = {}
+    for item in findings:
+        code = item["code"] or "syntax-error"
+        rules[code] = rules.get(code, 0) + 1
+    shown = [
+        {
+            "rule": item["code"] or "syntax-error",
+            "message": item["message"][:500],
+            "file": os.path.relpath(item["filename"], "/work"),
+            "line": item["location"]["row"],
+        }
+        for item in findings[: wanted["most"]]
+    ]
+    by_count = dict(sorted(rules.items(), key=lambda pair: (-pair[1], pair[0])))
+    return {"tool": "ruff", "languages": ["python"], "findings": len(findings), "rules": by_count, "shown": shown}
+
+
+if __name__ == "__main__":
+    main()
