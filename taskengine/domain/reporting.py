@@ -49,7 +49,7 @@ METRICS: Mapping[str, Metric] = {
     "success_rate": Metric("Success rate", "rate", "more"),
     "retries": Metric("Retries", "count", "less"),
     "attempts": Metric("Attempts", "count"),
-    "busy_seconds": Metric("Time spent running", "seconds"),
+    "busy_seconds": Metric("Running time", "seconds"),
     "per_hour": Metric("Per hour", "number", "more"),
     "mean_seconds": Metric("Mean", "seconds", "less"),
     "p50_seconds": Metric("p50", "seconds", "less"),
@@ -276,7 +276,9 @@ def read_bound(value: Any) -> Bound:
         elif isinstance(value, date) and not (isinstance(value, datetime) and value.tzinfo):
             found = value
         else:
-            return read_timestamp(value)
+            checked = read_timestamp(value)
+            # With the offset that it was told in: the last second of a day there may mean that day's end.
+            return datetime.fromisoformat(value.upper()) if isinstance(value, str) else checked
     except ValueError:
         raise ValueError("should be a day like 2030-01-31 or a time like 2030-01-31T09:00:00Z") from None
     if not _YEARS[0] <= found.year <= _YEARS[1]:

@@ -11,7 +11,7 @@ from pygal.style import Style
 
 from workers.reporting import wording
 from workers.reporting.cells import without_control
-from workers.reporting.document import Chart, Series
+from workers.reporting.document import Chart
 
 # pygal hangs a finder of the old kind into Python's imports, for plug-ins that are not used here; since then every
 # import of something that is not there would warn.
@@ -63,7 +63,7 @@ def svg(chart: Chart) -> str:
     # Lying bars are drawn from below: the largest, the first, is to stand on top.
     order = slice(None, None, -1) if lying else slice(None)
     drawn.x_labels = [_label(chart, label) for label in chart.labels[order]]
-    for series in _in_order(chart):
+    for series in chart.series:
         values = list(series.values[order])
         drawn.add(without_control(series.label), values, allow_interruptions=True, stroke_style={"width": 2})
     return _inline(drawn.render_tree())
@@ -89,13 +89,7 @@ def _label(chart: Chart, label: str) -> str:
     return without_control(label) if chart.shape == "bars" else wording.short_day(label)
 
 
-def _in_order(chart: Chart) -> tuple[Series, ...]:
-    """The series as they are drawn: bars side by side from below."""
-    return chart.series[::-1] if chart.kind != "count" and chart.shape == "bars" else chart.series
-
-
 def _style(chart: Chart) -> Style:
-    series = _in_order(chart)
     return Style(
         background="transparent",
         plot_background="transparent",
@@ -114,6 +108,6 @@ def _style(chart: Chart) -> Style:
         font_family="inherit",
         label_font_size=12,
         major_label_font_size=12,
-        colors=tuple(f"var(--{variable(one.key)})" for one in series),
-        value_colors=("var(--ink)",) * len(series),
+        colors=tuple(f"var(--{variable(one.key)})" for one in chart.series),
+        value_colors=("var(--ink)",) * len(chart.series),
     )
