@@ -156,6 +156,21 @@ class Settings(BaseSettings):
         description="Addresses, CIDRs and host:port, comma separated, that outgoing calls may reach "
         "although they are private.",
     )
+    chromium: Path | None = Field(
+        None, description="The Chromium that browser tasks use; unset: the first one that is found on the PATH."
+    )
+    browser_recycle_tasks: int = Field(
+        100, ge=1, description="A worker's Chromium is started anew after so many tasks."
+    )
+    browser_recycle_mb: int = Field(
+        1500,
+        ge=200,
+        description="A worker's Chromium is started anew when it takes more memory than this after a task; a task that "
+        "takes twice as much is stopped.",
+    )
+    browser_evaluate: bool = Field(
+        False, description="Whether steps of browser tasks may run scripts of their own in pages (`evaluate`)."
+    )
     api_threads: int = Field(16, ge=1, le=512, description="Threads of an API process.")
     max_body_bytes: int = Field(32 * 2**20, ge=1024, description="Largest request body that the API reads.")
     max_result_bytes: int = Field(1 * 2**20, ge=1024, description="Largest result a task may store, as JSON.")

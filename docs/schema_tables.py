@@ -53,6 +53,10 @@ def kind(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         return code(json.dumps(schema["const"]))
     if "anyOf" in schema:
         return " or ".join(dict.fromkeys(kind(item, definitions) for item in schema["anyOf"]))
+    if "discriminator" in schema:
+        chosen_by = schema["discriminator"]
+        known = " · ".join(code(name) for name in chosen_by["mapping"])
+        return f"object whose {code(chosen_by['propertyName'])} is {known}"
     return _plain(schema, definitions)
 
 
@@ -69,7 +73,8 @@ def _plain(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         case "array":
             return f"list of {kind(schema.get('items', {}), definitions)}"
         case "object":
-            return f"object of {kind(schema.get('additionalProperties', {}), definitions)}"
+            more = schema.get("additionalProperties")
+            return f"object of {kind(more, definitions) if isinstance(more, dict) else 'any JSON'}"
         case "string" if schema.get("format") == "password":
             return "credential"
         case None:

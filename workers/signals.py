@@ -18,6 +18,7 @@ from taskengine.domain.errors import EngineError
 from taskengine.lifecycle import presence
 from workers import resources, state
 from workers.automation import sandbox
+from workers.browser import pool as browser
 from workers.outfit import outfit
 
 log = structlog.get_logger(__name__)
@@ -91,6 +92,10 @@ def connect(settings: Settings) -> None:
     def shutdown(**_: Any) -> None:
         if "presence" in main:
             main.pop("presence").close()
+        end()
+
+    def end(**_: Any) -> None:
+        browser.close()
         state.stop()
 
     def process_init(**_: Any) -> None:
@@ -104,4 +109,4 @@ def connect(settings: Settings) -> None:
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutdown.connect(shutdown, weak=False)
     signals.worker_process_init.connect(process_init, weak=False)
-    signals.worker_process_shutdown.connect(lambda **_: state.stop(), weak=False)
+    signals.worker_process_shutdown.connect(end, weak=False)

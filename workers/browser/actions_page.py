@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +13,8 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
 from workers.browser.browser_errors import first_line, is_gone
-from workers.browser.egress_proxy import REFUSED_HEADER
-from workers.browser.elements import Clock, find
+from workers.browser.egress_proxy import REFUSED_HEADER, Refusal
+from workers.browser.elements import Clock, find, locate
 from workers.browser.session import Session
 from workers.browser.step_config import (
     AssertConfig,
@@ -52,32 +53,49 @@ def navigate(session: Session, config: NavigateConfig, clock: Clock) -> dict[str
         raise _navigation_error(session, config.url, error, clock) from error
     status = None if response is None else response.status
     if response is not None:
-        _check_answer(response, config)
+        _check_answer(session, response, config)
     return {"url": session.page.url, "status": status, "title": session.page.title()}
 
 
 def _navigation_error(session: Session, url: str, error: Error, clock: Clock) -> HandlerError:
     text = str(error)
-    if is_gone(error):
+    if "ERR_ABORTED" in text:
+        # So it looks too when the renderer dies; that is told a moment later.
+        with contextlib.suppress(Error):
+            session.page.wait_for_timeout(_LOOK_MS)
+    if is_gone(error) or session.gone:
         return session.fault_of(error, "opening the page", clock.timeout_ms)
     if isinstance(error, PlaywrightTimeout):
+        _stop_loading(session)
         return TransientError(
             "navigation_timeout", f"{url} did not open within {clock.timeout_ms / 1000:g} s", {"url": url}
         )
     if "ERR_TOO_MANY_REDIRECTS" in text:
         return PermanentError("too_many_redirects", f"{url} redirects for ever", {"url": url})
     if "ERR_TUNNEL_CONNECTION_FAILED" in text and (refusals := session.refusals):
-        last = refusals[-1]
-        return PermanentError("egress_refused", last.reason, {"url": last.url, "address": last.address})
+        return _refused(refusals[-1])
     if "invalid URL" in text:
         return PermanentError("invalid_request", f"{url} is no valid URL", {"url": url})
     return TransientError("navigation_failed", f"{url} did not open: {first_line(error)}", {"url": url})
 
 
-def _check_answer(response: Response, config: NavigateConfig) -> None:
+def _refused(refusal: Refusal) -> PermanentError:
+    return PermanentError("egress_refused", refusal.reason, {"url": refusal.url, "address": refusal.address})
+
+
+def _stop_loading(session: Session) -> None:
+    """Give the page up that is still awaited: no picture could be taken before it came."""
+    with contextlib.suppress(Error):
+        channel = session.context.new_cdp_session(session.page)
+        channel.send("Page.stopLoading")
+        channel.detach()
+
+
+def _check_answer(session: Session, response: Response, config: NavigateConfig) -> None:
     mark = response.headers.get(REFUSED_HEADER)
-    if mark == "refused":
-        raise PermanentError("egress_refused", response.text().strip()[:1000], {"url": response.url})
+    refusal = next((item for item in session.refusals if item.url == response.url), None)
+    if mark == "refused" and refusal is not None:
+        raise _refused(refusal)
     if mark == "unreachable":
         raise TransientError("navigation_failed", response.text().strip()[:1000], {"url": response.url})
     status = response.status
@@ -146,8 +164,6 @@ def _unmet(session: Session, config: AssertConfig) -> list[str]:
         unmet.append(f"the title is {page.title()!r}, without {config.title!r}")
     target = config.target()
     if target is not None:
-        from workers.browser.targets import locate  # noqa: PLC0415 - beside its use
-
         unmet += _unmet_of(locate(session, target, wants="read"), config, target.described())
     elif config.contains is not None and config.contains not in page.inner_text("body"):
         unmet.append(f"the page does not show {config.contains!r}")

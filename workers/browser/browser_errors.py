@@ -52,4 +52,4 @@ def as_step_error(error: Error, what: str, timeout_ms: float) -> HandlerError:
             f"{what}: not done within {timeout_ms / 1000:g} s; if the page is just slow, raise the step's timeout",
             {"call_log": call_log(error)},
         )
-    return PermanentError("step_failed", f"{what}: {first_line(error)}", {"call_log": call_log(error)})
+    return PermanentError("browser_step_failed", f"{what}: {first_line(error)}", {"call_log": call_log(error)})

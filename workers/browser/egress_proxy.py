@@ -47,6 +47,7 @@ class Refusal:
     at: datetime
     count: int = 1
     """How often the same was tried."""
+    tunnel: bool = False
     kind: str = ""
     """What wanted it: ``document``, ``image``, ``fetch``, ``websocket`` …, and ``redirect`` for a redirected one."""
 
@@ -205,7 +206,7 @@ class EgressProxy:
                 self._refusals[key] = replace(known, count=known.count + 1)
             elif len(self._refusals) < _MOST_REFUSALS:
                 self._refusals[key] = Refusal(
-                    request.url, request.host, request.port, refusal.address, refusal.reason, now
+                    request.url, request.host, request.port, refusal.address, refusal.reason, now, tunnel=request.tunnel
                 )
 
 

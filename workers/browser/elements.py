@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from playwright.sync_api import Error, Locator
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from taskengine.domain.errors import PermanentError
+from workers.browser import instructions
+from workers.browser.instructions import Resolution
 from workers.browser.session import Session
-from workers.browser.targets import Target, Wants, locate, locate_resolved, resolve
+from workers.browser.targets import Target, Wants, find_in
 
 _SLICE_MS = 1000.0
 
@@ -21,7 +22,7 @@ class Found:
     """An element, and what its instruction was taken to mean, if it was named by one."""
 
     locator: Locator
-    resolution: Any = None
+    resolution: Resolution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,22 @@ class Clock:
         return (time.monotonic() - self.began) * 1000 >= self.timeout_ms
 
 
+def locate(session: Session, target: Target, *, wants: Wants) -> Locator:
+    """The element's locator, on the session's current page; nothing is waited for.
+
+    Raises PermanentError ``instruction_unclear`` when plain words fit nothing, or several things.
+    """
+    if target.instruction is not None:
+        return _resolved(session, target, instructions.resolve(session, target.instruction, wants=wants))
+    return find_in(session.page, target)
+
+
+def _resolved(session: Session, target: Target, resolution: Resolution) -> Locator:
+    """The locator of what an instruction was resolved to, in the target's own frame."""
+    spec = {key: value for key, value in resolution.locator_spec.items() if value is not None}
+    return find_in(session.page, Target.model_validate({"frame": target.frame, **spec} if target.frame else spec))
+
+
 def find(session: Session, target: Target, wants: Wants, clock: Clock) -> Found:
     """The element, as soon as it is there.
 
@@ -47,12 +64,9 @@ def find(session: Session, target: Target, wants: Wants, clock: Clock) -> Found:
     """
     resolution = None
     if target.instruction is not None:
-        resolution = resolve(session, target.instruction, wants)
+        resolution = instructions.resolve(session, target.instruction, wants=wants)
     while True:
-        if resolution is None:
-            locator = locate(session, target, wants=wants)
-        else:
-            locator = locate_resolved(session, target, resolution)
+        locator = find_in(session.page, target) if resolution is None else _resolved(session, target, resolution)
         try:
             locator.wait_for(state="attached", timeout=min(_SLICE_MS, clock.left_ms()))
             return Found(locator, resolution)

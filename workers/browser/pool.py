@@ -91,6 +91,23 @@ class Pool:
         """The process above Chromium; None when none runs."""
         return None if self._launched is None else self._launched.keeper
 
+    @property
+    def proxy(self) -> EgressProxy | None:
+        """The way out; None before the first task."""
+        return self._proxy
+
+    def contexts(self) -> int:
+        """How many contexts are open: none between tasks."""
+        return 0 if self._launched is None else len(self._launched.browser.contexts)
+
+    def memory_mb(self) -> float:
+        """What Chromium takes."""
+        return 0.0 if self._launched is None else memory_mb(self._launched.keeper)
+
+    def folder(self) -> Path | None:
+        """Chromium's folder."""
+        return None if self._launched is None else self._launched.home.path
+
     def _ready(self) -> Lent:
         if self._launched is not None and not self._alive(self._launched):
             self._drop()

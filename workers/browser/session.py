@@ -64,8 +64,10 @@ class Session:
         """How many pages opened by themselves."""
         self.trace_file: ArtifactRef | None = None
         self._pages: list[Page] = []
-        self._seen: dict[tuple[str, int], tuple[str, str]] = {}
-        self._seen_urls: dict[str, str] = {}
+        self._kinds: dict[str, str] = {}
+        """What wanted each URL that was asked for."""
+        self._tunnelled: dict[tuple[str, int], list[str]] = {}
+        """The URLs behind each host and port that is reached through a tunnel."""
         self._crashed = False
         self.context: BrowserContext = self._make_context()
 
@@ -93,7 +95,7 @@ class Session:
     @property
     def refusals(self) -> list[Refusal]:
         """What the egress rules kept from leaving, each with its kind where the browser told of it."""
-        return [self._described(refusal) for refusal in self.lent.proxy.refusals()]
+        return [told for refusal in self.lent.proxy.refusals() for told in self._described(refusal)]
 
     def screenshot(self, name: str, full_page: bool = False) -> ArtifactRef:
         """Store a picture of the current page."""
@@ -241,22 +243,23 @@ class Session:
 
     def _note(self, url: str, kind: str) -> None:
         """Remember who asked for what, so that a refused tunnel, of which only the host is known, can be told."""
-        if len(self._seen_urls) >= _MOST_SEEN:
+        if len(self._kinds) >= _MOST_SEEN or url in self._kinds:
             return
-        self._seen_urls.setdefault(url, kind)
+        self._kinds[url] = kind
         try:
             parts = urlsplit(url)
             port = parts.port or {"https": 443, "wss": 443}.get(parts.scheme, 80)
         except ValueError:
             return
-        if parts.scheme != "http":  # what goes through a tunnel
-            self._seen.setdefault((parts.hostname or "", port), (url, kind))
+        if parts.scheme != "http":
+            self._tunnelled.setdefault((parts.hostname or "", port), []).append(url)
 
-    def _described(self, refusal: Refusal) -> Refusal:
-        if refusal.url in self._seen_urls:
-            return replace(refusal, kind=self._seen_urls[refusal.url])
-        url, kind = self._seen.get((refusal.host, refusal.port), (refusal.url, ""))
-        return replace(refusal, url=url, kind=kind)
+    def _described(self, refusal: Refusal) -> list[Refusal]:
+        """A refusal with its kind; of a refused tunnel, one for each URL that it was for."""
+        if not refusal.tunnel:
+            return [replace(refusal, kind=self._kinds.get(refusal.url, ""))]
+        urls = self._tunnelled.get((refusal.host, refusal.port), [])
+        return [replace(refusal, url=url, kind=self._kinds[url], count=1) for url in urls] or [refusal]
 
 
 def allowed(url: str) -> bool:

@@ -23,7 +23,7 @@ from workers.browser.step_result import StepResult, StoredPart, fault, stored
 
 Screenshots = Literal["on_failure", "every_step", "none"]
 
-_SLACK_SECONDS = 10.0
+_SLACK_SECONDS = 5.0
 """A step's own time limit should end it; this much later the browser is ended."""
 _FAILED_PAGE = "chrome-error:"
 
@@ -151,11 +151,11 @@ def _once(session: Session, index: int, step: Step, options: StepsOptions, went:
         raise TransientError("browser_stopped", "the attempt was told to stop between steps")
     timeout_ms = step.timeout or options.timeout_ms
     clock = Clock(timeout_ms, time.monotonic())
-    refused = len(session.lent.proxy.refusals())
+    known = {refusal.url for refusal in session.refusals}
     what = label(index, step)
     with session.supervision.limit(_longest(step, timeout_ms), what), session.errors(what, timeout_ms):
         made = _act(session, index, step, options, went, record, clock)
-        _check_place(session, refused)
+        _check_place(session, known)
     went.resolved = cast("JsonValue", clean_json(made.pop("resolved", None)))
     went.result = cast("JsonValue", clean_json(made))
 
@@ -245,20 +245,17 @@ def _file_name(index: int, step: Step) -> str:
     return f"{index + 1:02d}-{plain}"
 
 
-def _check_place(session: Session, refused_before: int) -> None:
+def _check_place(session: Session, known: set[str]) -> None:
     """After a step: the page may only be where pages may be."""
     session.settle()
     url = session.page.url
-    refusals = session.refusals
-    if len(refusals) > refused_before:
-        for refusal in refusals[refused_before:]:
-            session.ctx.log(
-                "request refused", level="warning", url=refusal.url, kind=refusal.kind, reason=refusal.reason
-            )
-        main = next((item for item in refusals[refused_before:] if item.url == url), None)
-        if main is not None or url.startswith(_FAILED_PAGE):
-            last = main or refusals[-1]
-            raise PermanentError("egress_refused", last.reason, {"url": last.url, "address": last.address})
+    refused = [refusal for refusal in session.refusals if refusal.url not in known]
+    for refusal in refused:
+        session.ctx.log("request refused", level="warning", url=refusal.url, kind=refusal.kind, reason=refusal.reason)
+    main = next((refusal for refusal in refused if refusal.url == url), None)
+    if main is not None or (refused and url.startswith(_FAILED_PAGE)):
+        last = main or refused[-1]
+        raise PermanentError("egress_refused", last.reason, {"url": last.url, "address": last.address})
     if not allowed(url) and not url.startswith(_FAILED_PAGE):
         session.page.goto("about:blank")
         raise PermanentError(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from playwright.sync_api import FrameLocator, Locator, Page
 from pydantic import Field, StringConstraints, model_validator
 
 from taskengine.domain.errors import PermanentError
 from taskengine.handlers.base import HandlerConfig
-
-if TYPE_CHECKING:
-    from workers.browser.session import Session
 
 Wants = Literal["click", "type", "select", "check", "hover", "upload", "read", "scroll"]
 """What is to be done with the element; it tells which elements plain words may mean."""
@@ -89,31 +86,8 @@ class Target(Pointing):
         return ", ".join(f"{name} {value!r}" for name, value in given.items())
 
 
-def locate(session: Session, target: Target, *, wants: Wants) -> Locator:
-    """The element's locator, on the session's current page; nothing is waited for.
-
-    Raises PermanentError ``instruction_unclear`` when plain words fit nothing, or several things.
-    """
-    if target.instruction is not None:
-        return locate_resolved(session, target, resolve(session, target.instruction, wants))
-    return find_in(session.page, target)
-
-
-def resolve(session: Session, instruction: str, wants: Wants) -> Any:
-    """What plain words mean on the current page: a ``workers.browser.instructions.Resolution``."""
-    from workers.browser import instructions  # noqa: PLC0415 - it locates by this module
-
-    return instructions.resolve(session, instruction, wants=wants)
-
-
-def locate_resolved(session: Session, target: Target, resolution: Any) -> Locator:
-    """The locator of what an instruction was resolved to, in the target's own frame."""
-    spec = {key: value for key, value in resolution.locator_spec.items() if value is not None}
-    return find_in(session.page, Target.model_validate({"frame": target.frame, **spec} if target.frame else spec))
-
-
 def find_in(page: Page, target: Target) -> Locator:
-    """The locator of a target that needs no plain words resolved."""
+    """The locator of a target that needs no plain words resolved (``elements.locate`` does that too)."""
     return _nth(_found(_scope(page, target), target), target)
 
 
