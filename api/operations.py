@@ -55,7 +55,7 @@ class Call:
 
 
 View = Callable[..., Answer | Response]
-After = Callable[[Call, Any, Answer], Answer]
+After = Callable[[Call, Any, Answer], Answer | Response]
 
 
 @dataclass(frozen=True, slots=True)

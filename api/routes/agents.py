@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Any
 from uuid import UUID
 
-from api.answers import Answer, created, dump, no_content, ok
+import structlog
+from flask import Response
+
+from api.answers import JSON, Answer, created, dump, no_content, ok
 from api.operations import Call, Door, NoQuery
 from api.schemas.agents import (
     Agent,
@@ -25,21 +30,59 @@ from api.schemas.agents import (
     Leases,
 )
 from api.schemas.shared import NoBody
-from taskengine.domain.errors import ErrorInfo
+from taskengine.domain.errors import EngineError, ErrorInfo
 from taskengine.lifecycle import agents as registering
 from taskengine.lifecycle import lease_ends, leases
 
 agents = Door("agents", "External executors with capabilities: they lease tasks over HTTP.")
 lease_door = Door("leases", "Attempts that agents hold.")
 
-_NO_ROOM_SECONDS = 2.0
+_AGAIN_SECONDS = 2.0
+Found = Generator[list[dict[str, Any]] | None, None, None]
+
+log = structlog.get_logger("taskengine.api")
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting(Answer):
-    """Nothing to lease yet; ``look`` waits for it once the first answer is settled."""
+    """Nothing to lease yet; ``go_on`` waits for it once the first answer is settled."""
 
-    look: Callable[[], Answer] | None = None
+    go_on: Callable[[], Answer | Response] | None = None
+
+
+class _Awaited:
+    """The body of an answer that waits for something to lease: blanks, which JSON allows in front, then the document.
+
+    A write to an agent that is gone ends this, so nothing is leased to it. It holds a seat until it is closed.
+    """
+
+    def __init__(self, call: Call, found: Found) -> None:
+        self._seat: BoundedSemaphore | None = call.seats
+        self._found = found
+        self._parts = self._written()
+
+    def __iter__(self) -> _Awaited:
+        return self
+
+    def __next__(self) -> bytes:
+        return next(self._parts)
+
+    def close(self) -> None:
+        """Wait no longer."""
+        if self._seat is not None:
+            self._parts.close()
+            self._seat.release()
+            self._seat = None
+
+    def _written(self) -> Generator[bytes, None, None]:
+        with closing(self._found):
+            try:
+                for found in self._found:
+                    yield b"\n" if found is None else dump(_leases(found))
+            except EngineError as error:
+                # The status is out already: the agent asks again, and is told then.
+                log.info("lease_wait_ended", reason=error.detail)
+                yield dump(_leases([], _AGAIN_SECONDS))
 
 
 @agents.route("POST", "/v1/agents", {200: AgentSummary, 201: AgentSummary})
@@ -82,32 +125,30 @@ def heartbeat(call: Call, agent_id: AgentId, body: NoBody) -> Answer:  # noqa: A
     return ok(registering.heartbeat(call.engine, call.caller, agent_id))
 
 
-def _wait(call: Call, query: NoQuery, answer: Answer) -> Answer:  # noqa: ARG001 - what all such hooks get
-    return answer.look() if isinstance(answer, _Waiting) and answer.look is not None else answer
+def _wait(call: Call, query: NoQuery, answer: Answer) -> Answer | Response:  # noqa: ARG001 - what all such hooks get
+    return answer.go_on() if isinstance(answer, _Waiting) and answer.go_on is not None else answer
 
 
 @agents.route("POST", "/v1/agents/<agent_id>/lease", {200: Leases}, after=_wait, secret_answer=True)
 def lease(call: Call, agent_id: AgentId, body: LeaseBody) -> Answer:
     """Lease tasks to an agent: those of its capabilities, by priority and age, at most `max_concurrent` in all.
 
-    With `wait`, the answer comes as soon as there is something to lease. A server on which very many requests wait
+    With `wait`, the answer comes as soon as there is something to lease; until then the server sends blanks, which JSON
+    allows in front, so that nothing is leased to an agent that is gone. A server on which very many requests wait
     answers sooner, and says in `retry_after_seconds` when to ask again. An `Idempotency-Key` keeps what could be leased
     without waiting.
     """
     found = leases.lease(call.engine, call.caller, agent_id, body.max, body.lease_seconds)
     if found or not body.wait:
         return ok(_leases(found))
-    return _Waiting(dump(_leases([])), look=lambda: _when_there(call, agent_id, body))
+    return _Waiting(dump(_leases([])), go_on=lambda: _when_there(call, agent_id, body))
 
 
-def _when_there(call: Call, agent_id: AgentId, body: LeaseBody) -> Answer:
+def _when_there(call: Call, agent_id: str, body: LeaseBody) -> Answer | Response:
     if not call.seats.acquire(blocking=False):
-        return ok(_leases([], _NO_ROOM_SECONDS))
-    try:
-        found = leases.wait(call.engine, call.caller, agent_id, body.max, body.lease_seconds, body.wait)
-    finally:
-        call.seats.release()
-    return ok(_leases(found))
+        return ok(_leases([], _AGAIN_SECONDS))
+    found = leases.waiting(call.engine, call.caller, agent_id, body.max, body.lease_seconds, body.wait)
+    return Response(_Awaited(call, found), content_type=JSON)
 
 
 def _leases(found: list[dict[str, Any]], retry_after_seconds: float = 0) -> dict[str, Any]:

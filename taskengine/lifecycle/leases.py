@@ -7,6 +7,7 @@ retries, dead letters, history.
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from typing import Any
 from uuid import UUID
 
@@ -23,8 +24,8 @@ from taskengine.lifecycle.run import Ended
 from taskengine.store import agents as store
 from taskengine.store import outbox
 
-_LOOK_SECONDS = 2.0
-"""A wake-up can be lost with Redis; then the line is looked at this often."""
+_LOOK_SECONDS = 1.0
+"""A wake-up can be lost with Redis, and an agent can be gone; both are looked at this often."""
 _SEEN_SECONDS = 10.0
 """How often an agent that waits is noted as alive."""
 
@@ -87,47 +88,44 @@ def _offer(held: Held, seconds: float) -> dict[str, Any] | None:
     return None
 
 
-def wait(
+def waiting(
     engine: Engine, caller: Caller, agent_id: str, most: int, lease_seconds: float | None, seconds: float
-) -> list[dict[str, Any]]:
-    """:func:`lease`, as soon as there is something to lease; empty after ``seconds``.
+) -> Generator[list[dict[str, Any]] | None, None, None]:
+    """:func:`lease`, as soon as there is something to lease; an empty list after ``seconds``, or with the agent.
 
-    Sleeps until it is woken for a line of the agent's, and looks now and then in case the wake-up was lost.
+    None comes about every second, and before each lease: the caller goes on only if there is still somebody to lease
+    to. In between this sleeps until it is woken for a line of the agent's, and looks in case a wake-up was lost.
     """
     until = time.monotonic() + seconds
     seen_at = time.monotonic()
-    watched = _lines(engine, caller, agent_id)
+    watched = [lines.of_capability(name) for name in _look(engine, caller, agent_id).capabilities]
     waiter = engine.finishes.register(*watched)
     try:
         while True:
             waiter.clear()
-            if _in_line(engine, caller, agent_id) and (found := lease(engine, caller, agent_id, most, lease_seconds)):
-                return found
-            left = until - time.monotonic()
-            if left <= 0:
-                return []
-            if time.monotonic() - seen_at > _SEEN_SECONDS:
+            yield None
+            if _look(engine, caller, agent_id).in_line:
+                if found := lease(engine, caller, agent_id, most, lease_seconds):
+                    yield found
+                    return
+            elif time.monotonic() - seen_at > _SEEN_SECONDS:
                 _note(engine, caller, agent_id)
                 seen_at = time.monotonic()
+            left = until - time.monotonic()
+            if left <= 0:
+                yield []
+                return
             waiter.wait(min(left, _LOOK_SECONDS))
     finally:
         engine.finishes.forget(waiter, *watched)
 
 
-def _lines(engine: Engine, caller: Caller, agent_id: str) -> list[str]:
+def _look(engine: Engine, caller: Caller, agent_id: str) -> Any:
     with engine.db.autocommit() as conn:
         agent = store.look(conn, caller.organization_id, agent_id)
     if agent is None:
         raise query.missing("agent", agent_id)
-    return [lines.of_capability(name) for name in agent.capabilities]
-
-
-def _in_line(engine: Engine, caller: Caller, agent_id: str) -> bool:
-    with engine.db.autocommit() as conn:
-        agent = store.look(conn, caller.organization_id, agent_id)
-    if agent is None:
-        raise query.missing("agent", agent_id)
-    return bool(agent.in_line)
+    return agent
 
 
 def _note(engine: Engine, caller: Caller, agent_id: str) -> None:

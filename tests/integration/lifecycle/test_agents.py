@@ -444,13 +444,21 @@ def test_the_execution_of_a_worker_is_no_lease(bench: Bench) -> None:
             lease_ends.extend(bench.engine, bench.caller, lease_id)
 
 
+def waited(bench: Bench, seconds: float) -> list[dict[str, Any]]:
+    """What comes within a time."""
+    *blanks, found = leases.waiting(bench.engine, bench.caller, "ann", 1, None, seconds)
+    assert set(map(type, blanks)) == {type(None)}
+    assert found is not None
+    return found
+
+
 def comes_while_waiting(bench: Bench) -> bool:
     """Whether an agent that waits gets a task that is submitted meanwhile."""
     register(bench)
     found: list[dict[str, Any]] = []
 
     def wait() -> None:
-        found.extend(leases.wait(bench.engine, bench.caller, "ann", 1, None, seconds=30))
+        found.extend(waited(bench, 30))
 
     thread = threading.Thread(target=wait)
     thread.start()
@@ -473,7 +481,17 @@ def test_an_agent_that_waits_gets_what_comes_while_redis_is_down(bench: Bench, s
 
 def test_a_wait_for_nothing_ends_with_nothing(bench: Bench) -> None:
     register(bench)
-    assert leases.wait(bench.engine, bench.caller, "ann", 1, None, seconds=0.05) == []
+    assert waited(bench, 0.05) == []
+
+
+def test_nothing_is_leased_to_an_agent_that_stopped_waiting(bench: Bench) -> None:
+    register(bench)
+    gone = leases.waiting(bench.engine, bench.caller, "ann", 1, None, 30)
+    assert next(gone) is None
+    (task_id,) = custom(bench, {})
+    gone.close()
+    assert bench.engine.finishes._waiters == {}
+    assert bench.task(task_id)["status"] == "queued"
 
 
 def blocker(bench: Bench, task_id: UUID) -> dict[str, Any]:
