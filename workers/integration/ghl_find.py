@@ -41,6 +41,7 @@ def opportunity(api: Ghl, config: GhlActionConfig, since: datetime) -> dict[str,
         "location_id": api.location_id,
         "contact_id": str(config.contact_id),
         "pipeline_id": str(config.pipeline_id),
+        "order": "added_desc",
         "limit": "100",
     }
     found = _looked(api, "/opportunities/search", query, V_2021_07, "opportunities.readonly").part("opportunities")
