@@ -203,6 +203,11 @@ CODES: dict[str, Code] = {
     "tests_failed": Code("testing", NO, "Tests did not pass, as `failOn` counts; `details` is the whole result."),
     "no_report": Code("testing", NO, "The tests ended well but left no JUnit report where `reports` says."),
     "bad_report": Code("testing", NO, "A report is no JUnit XML, or holds what reports do not need."),
+    "deployment_failed": Code("deployment", NO, "A step failed; `details` says which, why, and what was rolled back."),
+    "rollback_failed": Code(
+        "deployment", NO, "A step failed, and so did a rollback: `details.rollback_failures` needs somebody's hand."
+    ),
+    "unexpected_answer": Code("deployment", NO, "An answer does not hold what `expect` says."),
     "function_failed": _sandbox(NO, "The remote function answered with an error of its own; `details` has it."),
     "bad_function_secret": _sandbox(
         NO, "`functionSecret` is no signing secret: `whsec_` and 24 to 64 bytes in base64."

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,11 +91,13 @@ def require() -> None:
         )
 
 
-def run_sandboxed(ctx: Context, job: Job) -> Finished:
-    """Run a program to its own end; whatever else ends it is raised."""
+def run_sandboxed(ctx: Context, job: Job, stop: Callable[[], bool] | None = None) -> Finished:
+    """Run a program to its own end; whatever else ends it is raised. ``stop`` says when to stop it: when the attempt
+    should, if it is not given.
+    """
     require()
     try:
-        finished = execute(job, ctx.cancelled)
+        finished = execute(job, stop or ctx.cancelled)
     except Unavailable as error:
         reason = str(error)
         raise PermanentError("sandbox_unavailable", f"the program was not run: {reason}", {"reason": reason}) from error
