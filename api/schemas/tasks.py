@@ -66,6 +66,9 @@ class Task(Shape):
     resource_requirements: dict[str, float] | None
     input_schema: dict[str, Any] | None
     output_schema: dict[str, Any] | None
+    webhook_url: str | None = Field(description="Where its end is told, without what could be a credential.")
+    notify_on_complete: bool
+    notify_on_failure: bool
     attempt: int = Field(description="Attempts begun so far.")
     error_count: int
     last_error: ErrorInfo | None

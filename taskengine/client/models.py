@@ -57,6 +57,9 @@ class TaskOptions(TaskChanges, total=False):
     resource_requirements: dict[str, float]
     input_schema: dict[str, Any]
     output_schema: dict[str, Any]
+    webhook_url: str | None
+    notify_on_complete: bool
+    notify_on_failure: bool
     queue: str
     run_on: Literal["success", "failure", "always"]
     on_failure: Literal["fail", "continue"]
@@ -108,6 +111,9 @@ class Task(TypedDict):
     resource_requirements: dict[str, float] | None
     input_schema: dict[str, Any] | None
     output_schema: dict[str, Any] | None
+    webhook_url: str | None
+    notify_on_complete: bool
+    notify_on_failure: bool
     attempt: int
     error_count: int
     last_error: ErrorInfo | None

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, AliasChoices, Field, StringConstraints, mod
 from pydantic.alias_generators import to_camel
 
 from taskengine.domain.expansion import ExpansionConfig
-from taskengine.domain.wire import JsonObject, Key, Name, Seconds, Tag, Text, Timestamp, Wire, no_nul
+from taskengine.domain.wire import JsonObject, Key, Name, Seconds, Tag, Text, Timestamp, Url, Wire, no_nul
 
 MAX_DEPENDENCIES = 1000
 
@@ -101,6 +101,15 @@ class TaskSpec(Wire):
         "fail", description="`continue`: what depends on it goes on as if it had completed."
     )
     expansion_config: ExpansionConfig | None = Field(None, description="Makes one task many, over arrays.")
+    webhook_url: Url | None = Field(
+        None,
+        description="Gets a signed webhook when the task has ended, however it ended: type `task.completed`, "
+        "`task.failed`, `task.cancelled` or `task.skipped`.",
+    )
+    notify_on_complete: bool = Field(
+        False, description="Tell `metadata.reply_to`, or else the owner, when it has completed."
+    )
+    notify_on_failure: bool = Field(False, description="The same when it has failed and is not tried again.")
     input: JsonObject | None = Field(
         None,
         description="Data that array mappings and templates (`input.x`) may name. What an array mapping names may also "

@@ -61,6 +61,7 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterVali
 Text = Annotated[str, StringConstraints(max_length=20_000), AfterValidator(no_nul)]
 Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(no_nul)]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]\S*$", max_length=2000), AfterValidator(storable)]
 Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
 
 

@@ -20,7 +20,7 @@ from taskengine.domain import planner
 from taskengine.domain.errors import EngineError, ErrorInfo
 from taskengine.domain.planner import Turn
 from taskengine.domain.states import Kind, TaskStatus
-from taskengine.lifecycle import dispatch, settle, tell
+from taskengine.lifecycle import announce, dispatch, settle, tell
 from taskengine.lifecycle.begin import begin, skip
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.claim import Claimed, hand_over
@@ -287,6 +287,7 @@ class _Work:
     def leave(self, told: set[UUID]) -> None:
         """Hand over what waits for the commit. ``told``: rows whose end is told by the caller."""
         engine = self._engine
+        announce.ended(engine, self._conn, [row.id for row in self._ended if row.announced])
         tell.after_commit(engine, [row for row in self._ended if row.id not in told])
         carried = self._carry.take(self._rung) if self._carry is not None else set()
         if published := [row for row in self._rung if row.published and row.task_id not in carried]:

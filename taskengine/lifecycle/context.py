@@ -24,7 +24,7 @@ from taskengine.lifecycle import deliver, one_time_codes, own_runs, recipients, 
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.presence import ALIVE_SECONDS
 from taskengine.lifecycle.watch import Attempt
-from taskengine.store import agents, executions, secrets
+from taskengine.store import agents, deliveries, executions, secrets
 
 log = structlog.get_logger(__name__)
 
@@ -247,7 +247,8 @@ class RunContext:
 
     def report(self, query: ReportQuery) -> Report:
         """Figures of the organization over a period."""
-        left = (self.deadline - self._engine.clock()).total_seconds()
+        # A second is left to tell of it before the attempt's own time is up.
+        left = (self.deadline - self._engine.clock()).total_seconds() - 1
         try:
             return reports.of_organization(
                 self._engine, self.organization_id, query, max(min(left, _REPORT_SECONDS), 1)
@@ -257,7 +258,9 @@ class RunContext:
 
     def recipients(self, recipient: str, channels: Sequence[str] = ()) -> list[Reach]:
         """The ways to reach a recipient; who of a group cannot be reached is logged."""
-        found = recipients.resolve(self._engine, self.organization_id, self.task_id, recipient, channels)
+        with self._engine.db.autocommit() as conn:
+            origin = deliveries.reply_to(conn, self.organization_id, self.task_id)
+        found = recipients.resolve(self._engine, self.organization_id, recipient, channels, origin)
         for name in found.unreachable:
             self.log(f"{name} has no address that can be used, and is not told", level="warning")
         return found.ways

@@ -75,7 +75,7 @@ def _row(
         notice.type,
         clean_text(notice.subject),
         clean_text(notice.text),
-        about.data | {"data": data},
+        about.data | ({"data": data} if data else {}),
         notice.severity,
         engine.clock(),
     )

@@ -30,6 +30,10 @@ def presented(task: dict[str, Any]) -> dict[str, Any]:
     """:func:`shown` for a task that is a dictionary already; it is changed in place."""
     for name in ("config", "input", "expansion_config"):
         task[name] = credentials.mask(task[name])
+    told = task.pop("announce") or {}
+    task["webhook_url"] = told.get("address")
+    task["notify_on_complete"] = told.get("on_complete", False)
+    task["notify_on_failure"] = told.get("on_failure", False)
     task["priority"] = _PRIORITIES[task["priority"]]
     task["urgency"] = "urgent" if task["urgency"] else "normal"
     task["depends_on"] = sorted(task["depends_on"] or [])

@@ -25,11 +25,11 @@ from taskengine.delivery.messages import CHANNELS, shown_target
 from taskengine.domain.errors import PermanentError
 from taskengine.handlers.base import Reach
 from taskengine.lifecycle.engine import Engine
-from taskengine.store import deliveries, members
+from taskengine.store import members
 
 _SLACK_HOST = "hooks.slack.com"
 _ADD_MEMBER = "PUT /v1/members/{name} adds one"
-_DEEPEST = 3
+_ORIGINS = ("", "originating")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,15 @@ class Found:
 
 
 def resolve(
-    engine: Engine, organization_id: UUID, task_id: UUID | None, recipient: str, channels: Sequence[str] = ()
+    engine: Engine, organization_id: UUID, recipient: str, channels: Sequence[str] = (), origin: Any = None
 ) -> Found:
-    """The ways to a recipient, each target once, through ``channels`` if any are named.
+    """The ways to a recipient, each target once, through ``channels`` if any are named. ``origin`` is the ``reply_to``
+    of the task's metadata, if it has one.
 
     PermanentError ``unknown_recipient`` or, where nobody can be reached, ``no_channel``.
     """
     with engine.db.autocommit() as conn:
-        search = _Search(engine, conn, organization_id, task_id, tuple(channels), [])
+        search = _Search(engine, conn, organization_id, origin, tuple(channels), [])
         ways = list(search.named(recipient.strip()))
     distinct = list({(way.channel, way.target): way for way in ways}.values())
     if not distinct:
@@ -61,17 +62,17 @@ class _Search:
     engine: Engine
     conn: Connection
     organization_id: UUID
-    task_id: UUID | None
+    origin: Any
     channels: tuple[str, ...]
     unreachable: list[str]
 
-    def named(self, text: str, depth: int = 0) -> Iterator[Reach]:
+    def named(self, text: str) -> Iterator[Reach]:
         """What a recipient stands for."""
         kind, _, rest = text.partition(":")
         if text == "owner":
             yield from self._members(text, members.of_role(self.conn, self.organization_id, "owner"))
         elif text == "originating":
-            yield from self._origin(depth)
+            yield from self._origin()
         elif kind == "member":
             yield from self._member(rest)
         elif kind == "group":
@@ -88,12 +89,9 @@ class _Search:
         else:
             yield from self._group(text)
 
-    def _origin(self, depth: int) -> Iterator[Reach]:
-        origin = None
-        if self.task_id is not None and depth < _DEEPEST:
-            origin = deliveries.reply_to(self.conn, self.organization_id, self.task_id)
-        for item in origin if isinstance(origin, list) else [origin]:
-            yield from self.named(item if isinstance(item, str) and item else "owner", depth + 1)
+    def _origin(self) -> Iterator[Reach]:
+        for item in self.origin if isinstance(self.origin, list) else [self.origin]:
+            yield from self.named(item.strip() if isinstance(item, str) and item not in _ORIGINS else "owner")
 
     def _member(self, name: str) -> Iterator[Reach]:
         row = members.get(self.conn, self.organization_id, name)

@@ -14,7 +14,7 @@ from taskengine.domain.errors import FieldError, Invalid, UnknownDependency
 from taskengine.domain.planner import Turn, Waiting, turn
 from taskengine.domain.states import Kind, TaskStatus
 from taskengine.domain.task import Caller, TaskSpec
-from taskengine.lifecycle import dispatch, query
+from taskengine.lifecycle import announce, dispatch, query
 from taskengine.lifecycle.advance import NOT_NEEDED, advance, upstream_error
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
@@ -70,6 +70,8 @@ def _submit(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
         _refuse_draining(rung, prepared)
         tasks.add_edges(conn, _edges(prepared))
         _begin(engine, conn, prepared)
+        told = [item.row for item in prepared if item.row["announce"] is not None]
+        announce.ended(engine, conn, [row["id"] for row in told if row["status"] == "skipped"])
     _ring(engine, [row for row in rung if row.task_id is not None])
     return prepared, rung[0].stored_at
 

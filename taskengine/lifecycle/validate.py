@@ -21,6 +21,7 @@ from taskengine.domain.ids import new_id
 from taskengine.domain.states import Kind
 from taskengine.domain.task import Caller, Priority, TaskSpec
 from taskengine.handlers.base import Handler
+from taskengine.lifecycle import announce
 from taskengine.lifecycle.engine import Engine
 
 USER_QUEUES = tuple(name for name in QUEUES if name != "control")
@@ -67,7 +68,8 @@ def prepare(engine: Engine, caller: Caller, specs: Sequence[TaskSpec]) -> tuple[
     now = engine.clock()
     rows = [task_row(engine, caller, place, spec, errors, now) for place, spec in enumerate(specs)]
     for place, spec in enumerate(specs):
-        errors += [FieldError((place, *fault.loc), fault.msg, fault.type) for fault in _check_arrays(engine, spec)]
+        found = [*_check_arrays(engine, spec), *announce.faults(engine, caller, spec)]
+        errors += [FieldError((place, *fault.loc), fault.msg, fault.type) for fault in found]
     if errors:
         shown = errors[:_SHOWN_ERRORS]
         raise Invalid(_summary(errors), shown)
@@ -135,6 +137,7 @@ def task_row(
     faults, shape = check_config(handler, config, spec.input_schema, now)
     errors += [FieldError((place, "config", *fault.loc), fault.msg, fault.type) for fault in faults]
     declared = secret_fields(handler.Config)
+    told = announce.stored(engine, spec)
     return {
         "id": new_id(),
         "organization_id": caller.organization_id,
@@ -163,7 +166,8 @@ def task_row(
         "input_schema": spec.input_schema,
         "output_schema": spec.output_schema,
         "waiting_on": 0,
-        "has_dependents": False,
+        "has_dependents": told is not None,
+        "announce": told,
         "last_error": None,
         "created_by": caller.name,
         "run_on": spec.run_on,

@@ -104,6 +104,9 @@ tasks = Table(
     Column("step", JSON),
     Column("state", JSON),
     Column("bindings", JSON),
+    # Who is told of its end: {webhook_url (ciphertext), address, on_complete, on_failure}. Its end then counts as one
+    # that matters to others (has_dependents), so that the messages are written with it.
+    Column("announce", JSON(none_as_null=True)),
     # Paused because its run is; resumed with it.
     Column("held", Boolean, nullable=False, server_default=text("false")),
     # When a wait, or a step with a time limit, is over.

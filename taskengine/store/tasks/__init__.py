@@ -25,7 +25,7 @@ from taskengine.store.tasks.record import (
     states,
     sync_outbox,
 )
-from taskengine.store.tasks.shown import SHOWN, first_id, get, last_id, listing
+from taskengine.store.tasks.shown import SHOWN, first_id, get, last_id, listing, to_announce
 
 __all__ = [
     "SHOWN",
@@ -50,6 +50,7 @@ __all__ = [
     "request_cancels",
     "states",
     "sync_outbox",
+    "to_announce",
     "unfinished_upstream",
     "upstream",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -89,6 +90,12 @@ def listing(conn: Connection, organization_id: UUID, wanted: TaskFilter, after: 
     if after is not None:
         query = query.where(tasks.c.id < after)
     return list(conn.execute(query.order_by(tasks.c.id.desc()).limit(limit)))
+
+
+def to_announce(conn: Connection, ids: Sequence[UUID]) -> Rows:
+    """Those of some tasks whose end somebody is to be told, as shown, each with its organization's id."""
+    query = select(*SHOWN, tasks.c.organization_id, _EDGES).where(tasks.c.id.in_(ids), tasks.c.announce.is_not(None))
+    return list(conn.execute(query.order_by(tasks.c.id)))
 
 
 def get(conn: Connection, organization_id: UUID, task_id: UUID) -> Any | None:

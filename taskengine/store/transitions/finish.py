@@ -42,6 +42,7 @@ _FINISH = text(
         RETURNING t.id, t.organization_id, t.type, t.queue, t.attempt, t.status, t.started_at, t.updated_at,
             t.completed_at, t.error_count, t.last_error, t.cancel_requested_at, t.cancel_reason, t.has_dependents,
             t.kind, t.run_id, t.scope_id, t.ended_bad, t.state IS NOT NULL AS has_run,
+            t.announce IS NOT NULL AS announced,
             CASE t.status WHEN 'cancelled' THEN 'task.cancelled' ELSE d.event END AS event, d.dead,
             d.error, d.execution_id
     ), noted AS (
@@ -59,7 +60,7 @@ _FINISH = text(
     )
     SELECT id, organization_id, queue, status, attempt, error_count, last_error, started_at, updated_at, completed_at,
         cancel_requested_at, cancel_reason, has_dependents, kind, run_id, scope_id, ended_bad, has_run,
-        lines.more
+        announced, lines.more
     FROM moved JOIN lines USING (queue)
     """
 )
@@ -121,7 +122,7 @@ _LOSE = text(
     + RING.format(source="moved WHERE status = 'queued'")
     + """)
     SELECT id, organization_id, queue, status, completed_at, has_dependents, kind, run_id, scope_id, ended_bad,
-        state IS NOT NULL AS has_run
+        state IS NOT NULL AS has_run, announce IS NOT NULL AS announced
     FROM moved
     """
 )

@@ -21,7 +21,7 @@ _INSERT = text(
             input_schema json, output_schema json, waiting_on int, has_dependents boolean, last_error json,
             created_by text, run_id uuid, group_id uuid, parent_id uuid, sequence_num int, kind text, path text,
             scope_id uuid, gated boolean, run_on text, on_failure text, upstream_bad int, input json,
-            expansion_config json, step json, bindings json)
+            expansion_config json, step json, bindings json, announce json)
     ), closed AS MATERIALIZED (
         SELECT name FROM queues WHERE draining AND name IN (SELECT queue FROM d)
     ), new AS (
@@ -30,7 +30,7 @@ _INSERT = text(
             assigned_to_bot, assigned_to, execution_type, requires_human_review, scheduled_for, deadline, expires_at,
             max_retries, retry, timeout_seconds, tags, metadata, resource_requirements, input_schema, output_schema,
             waiting_on, has_dependents, last_error, created_by, run_id, group_id, parent_id, sequence_num, kind, path,
-            scope_id, gated, run_on, on_failure, upstream_bad, input, expansion_config, step, bindings,
+            scope_id, gated, run_on, on_failure, upstream_bad, input, expansion_config, step, bindings, announce,
             triggered, attempt, error_count, lost_count, created_at, updated_at, queued_at, completed_at, run_at)
         SELECT
             id, organization_id, key, name, type, queue, status, priority, urgency, light, config, description,
@@ -38,7 +38,7 @@ _INSERT = text(
             max_retries, retry, timeout_seconds, tags, metadata, resource_requirements, input_schema, output_schema,
             waiting_on, has_dependents, last_error, created_by, run_id, group_id, parent_id, sequence_num,
             coalesce(kind, 'task'), path, scope_id, coalesce(gated, false), run_on, on_failure,
-            coalesce(upstream_bad, 0), input, expansion_config, step, bindings,
+            coalesce(upstream_bad, 0), input, expansion_config, step, bindings, announce,
             false, 0, 0, 0, now(), now(), CASE WHEN status = 'queued' THEN now() END,
             CASE WHEN status = 'skipped' THEN now() END, CASE WHEN status = 'deferred' THEN scheduled_for END
         FROM d WHERE NOT EXISTS (SELECT FROM closed)

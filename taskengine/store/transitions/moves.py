@@ -28,7 +28,7 @@ _MOVE = """
         SELECT organization_id, id, run_id, :event, from_status, status, attempt, CAST(:data AS json) FROM moved
     )
     SELECT id, organization_id, queue, status, from_status, completed_at, has_dependents, kind, run_id, scope_id,
-        ended_bad
+        ended_bad, announce IS NOT NULL AS announced
     FROM moved
 """
 _UNRING = "DELETE FROM outbox WHERE task_id IN (SELECT id FROM old)"

@@ -99,7 +99,7 @@ _STEP = text(
             CASE WHEN status = 'failed' THEN json_build_object('error', last_error) END FROM moved
     )
     SELECT id, organization_id, queue, status, from_status, completed_at, has_dependents, kind, run_id, scope_id,
-        ended_bad
+        ended_bad, announce IS NOT NULL AS announced
     FROM moved
     """
 )

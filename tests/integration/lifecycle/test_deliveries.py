@@ -366,8 +366,8 @@ def test_old_messages_are_pruned(bench: Bench, receiver: Peer) -> None:
 # Recipients
 
 
-def ways(bench: Bench, recipient: str, *channels: str, task_id: UUID | None = None) -> set[tuple[str, str]]:
-    found = recipients.resolve(bench.engine, bench.caller.organization_id, task_id, recipient, channels)
+def ways(bench: Bench, recipient: str, *channels: str, origin: Any = None) -> set[tuple[str, str]]:
+    found = recipients.resolve(bench.engine, bench.caller.organization_id, recipient, channels, origin)
     return {(way.channel, way.target) for way in found.ways}
 
 
@@ -421,8 +421,9 @@ def test_recipients_that_lead_nowhere_are_refused(bench: Bench) -> None:
 
 @pytest.mark.usefixtures("people")
 def test_a_task_may_say_where_its_answers_go(bench: Bench) -> None:
-    (task_id,) = bench.submit({"metadata": {"reply_to": "ben"}})
-    assert ways(bench, "originating", task_id=task_id) == {("webhook", "https://ben.example.org/hook")}
+    ben, anna = ("webhook", "https://ben.example.org/hook"), ("email", "anna@example.org")
+    assert ways(bench, "originating", origin="ben") == {ben}
+    assert ways(bench, "originating", origin=["ben", "originating", 7]) == {ben, anna}
 
 
 def test_without_a_mail_server_mail_is_no_channel(bench: Bench) -> None:

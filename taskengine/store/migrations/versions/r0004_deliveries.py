@@ -10,6 +10,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
+    op.add_column("tasks", sa.Column("announce", sa.JSON(), nullable=True))
     op.create_table(
         "deliveries",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -159,3 +160,4 @@ def downgrade() -> None:
     op.drop_table("members")
     op.drop_table("webhook_secrets")
     op.drop_table("deliveries")
+    op.drop_column("tasks", "announce")
