@@ -17,6 +17,7 @@ import requests
 
 from taskengine.delivery.egress import open_socket
 from taskengine.domain.errors import PermanentError
+from taskengine.domain.reporting import Report, ReportQuery
 from taskengine.handlers.base import ArtifactRef, LogLevel, Notice, Rate, Reach, RunState, StoredFile
 
 
@@ -74,6 +75,8 @@ class HandlerContext:
     """Functions that the organization may call."""
     told: list[tuple[Reach, Notice]] = field(default_factory=list)
     """What was queued for delivery, and to whom."""
+    figures: Report | None = None
+    """What ``report`` answers."""
     secrets: dict[str, str] = field(default_factory=dict)
     logs: list[tuple[str, str]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -188,6 +191,10 @@ class HandlerContext:
     def deliver(self, to: Sequence[Reach], notice: Notice, key: str = "notice") -> list[UUID]:
         self.told += [(way, notice) for way in to]
         return [uuid4() for _ in to]
+
+    def report(self, query: ReportQuery) -> Report:
+        assert self.figures is not None
+        return self.figures
 
     def cancelled(self) -> bool:
         return self.stop
