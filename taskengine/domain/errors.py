@@ -107,7 +107,7 @@ class InvalidTransition(Conflict):
 
 
 class LeaseOver(Conflict):
-    """An agent's lease has ended; ``extra`` holds execution_status (None: at this moment) and task_id."""
+    """An agent's lease has ended; ``execution_status`` says how (null: just now), ``task_id`` whose it was."""
 
     code: ClassVar[str] = "lease_over"
 
