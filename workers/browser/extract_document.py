@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -115,6 +115,7 @@ class Query:
     name: str
     selector: str | None
     within: str | None = None
+    most: int = _MOST["matches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def read_document(session: Session, queries: Sequence[Query] = (), frame: str | 
     """
     request = {
         "most": _MOST,
-        "queries": [{"name": query.name, "selector": query.selector, "within": query.within} for query in queries],
+        "queries": [asdict(query) for query in queries],
     }
     expression = f"({_script()})({orjson.dumps(request).decode()})"
     try:

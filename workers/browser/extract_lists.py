@@ -45,6 +45,11 @@ class Slot:
     """Names of the elements around it inside the item."""
 
     @cached_property
+    def in_heading(self) -> bool:
+        """Whether it stands in a heading."""
+        return all(node.parent is not None and node.parent.tag in _HEADINGS for node in self.nodes)
+
+    @cached_property
     def texts(self) -> list[str]:
         """What they say."""
         return [node.text() for node in self.nodes]

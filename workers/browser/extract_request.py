@@ -72,6 +72,8 @@ class Request:
     """What they are wanted of: products, orders."""
     many: bool = False
     """Whether of many things rather than of one."""
+    each: bool = False
+    """Whether it says so outright: all, every, of the products."""
     where: tuple[str, ...] = ()
     """What was said beside of the place: "in the south"."""
 
@@ -88,9 +90,10 @@ def understand(instruction: str) -> Request:
     request = Request()
     for_each = _FOR_EACH.match(text)
     if for_each is not None:
-        request.many, request.entity = True, wanted_words(for_each["entity"])
+        request.each, request.entity = True, wanted_words(for_each["entity"])
         text = _VERBS.sub("", for_each["rest"])
-    request.many = request.many or _MANY.search(text) is not None
+    request.each = request.each or _MANY.search(text) is not None
+    request.many = request.each
     text = re.sub(r"\s+", " ", _MANY.sub(" ", text)).strip()
     if not request.entity:
         text = _split_entity(request, text)
@@ -105,7 +108,7 @@ def _split_entity(request: Request, text: str) -> str:
     left, *right = _OF.split(text, maxsplit=1)
     if right:
         if _plural(right[0]):
-            request.many = True
+            request.many = request.each = True
         entity, *where = _OF.split(right[0], maxsplit=1)
         request.entity, request.where = wanted_words(entity), wanted_words(" ".join(where))
         return left

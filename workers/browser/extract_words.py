@@ -69,7 +69,7 @@ def resolve_words(document: Document, instruction: str) -> Plan:
     if request.wanted or (request.entity and not plan):
         if request.many or not request.wanted:
             rest = _things(found) if request.names_things_only else None
-            rest = rest or choose_many(found) or _single(found)
+            rest = rest or choose_many(found) or (None if request.each else _single(found))
         else:
             rest = _single(found) or choose_many(found)
         if rest is None:
@@ -271,13 +271,9 @@ def _looks(concept: str, slot: Slot) -> float:
     texts = slot.texts
     match concept:
         case "name":
-            return (
-                0.88
-                if slot.tag in _HEADINGS
-                else 0.7
-                if slot.tag in ("a", "strong", "b") and not _numbers(texts)
-                else 0.0
-            )
+            if slot.tag in _HEADINGS or slot.in_heading:
+                return 0.88
+            return 0.7 if slot.tag in ("a", "strong", "b") and not _numbers(texts) else 0.0
         case "price":
             return 0.85 if all(_CURRENCY.search(text) and number(text) is not None for text in texts) else 0.0
         case "link":

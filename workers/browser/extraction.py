@@ -36,6 +36,7 @@ _NOTHING: tuple[JsonValue, ...] = (None, "", [], {})
 _UNSURE = frozenset(("instruction_unclear", "schema_mismatch", "value_missing", "no_such_table"))
 """Where a language model may still find the way."""
 _PROPOSALS = 2
+_HIDDEN_RECORDS = 1_000
 _LISTS = ("records", "table", "links")
 
 
@@ -185,17 +186,18 @@ def run_plan(
 
 
 def _read(session: Session, plan: ExtractConfig, config: ExtractConfig) -> Document:
-    document = read_document(session, queries(plan), config.frame)
+    document = read_document(session, queries(plan, config.max_records), config.frame)
     if document.cut:
         session.ctx.log("the page is larger than is read of it", level="warning", cut=list(document.cut))
     return document
 
 
-def queries(plan: ExtractConfig) -> list[Query]:
-    """All that must be looked up for these parts."""
+def queries(plan: ExtractConfig, max_records: int) -> list[Query]:
+    """All that must be looked up for these parts; of records a few more than are taken, as hidden ones do not count."""
     wanted = list(queries_of("fields", plan.fields, None)) if plan.fields else []
     if plan.records is not None:
-        wanted += [Query("records", plan.records.selector), *queries_of("records", plan.records.fields, "records")]
+        wanted.append(Query("records", plan.records.selector, most=max_records + _HIDDEN_RECORDS))
+        wanted += [*queries_of("records", plan.records.fields, "records")]
     if plan.table is not None and plan.table.selector is not None:
         wanted.append(Query("table", plan.table.selector))
     return wanted

@@ -7,48 +7,14 @@ from typing import Any
 
 import pytest
 
-from taskengine.domain.errors import HandlerError, PermanentError
-from tests.integration.workers.context import HandlerContext
-from tests.integration.workers.extraction import extract_from, serve, serving_pages
-from tests.integration.workers.peers import Peer
-from workers.browser import pool
-from workers.browser.extraction import ExtractResult
-
-
-@pytest.fixture(scope="module", autouse=True)
-def browser() -> Iterator[None]:
-    pool.configure(pool.BrowserOptions(egress=("127.0.0.1",)))
-    yield
-    pool.pool().close()
+from taskengine.domain.errors import PermanentError
+from tests.integration.workers.extraction import Taking, serve, taking
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Peer]:
-    with serving_pages() as peer:
-        yield peer
-
-
-class Taking:
-    """Takes from the site's pages."""
-
-    def __init__(self, site: Peer, ctx: HandlerContext) -> None:
-        self.site, self.ctx = site, ctx
-
-    def __call__(self, page: str, **config: Any) -> ExtractResult:
-        return extract_from(self.ctx, self.site.url(f"/{page}.html"), config)
-
-    def data(self, page: str, **config: Any) -> Any:
-        return self(page, **config).data
-
-    def error(self, page: str, **config: Any) -> HandlerError:
-        with pytest.raises(HandlerError) as caught:
-            self(page, **config)
-        return caught.value
-
-
-@pytest.fixture
-def take(site: Peer, ctx: HandlerContext) -> Taking:
-    return Taking(site, ctx)
+def take(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taking]:
+    with taking(tmp_path_factory.mktemp("artifacts")) as made:
+        yield made
 
 
 def test_fields_are_what_a_person_sees(take: Taking) -> None:
@@ -213,7 +179,7 @@ def test_a_page_cannot_change_what_is_read_of_it(take: Taking) -> None:
 
 
 def test_a_huge_page_is_read_up_to_a_bound(take: Taking) -> None:
-    take.site.route("/huge.html", serve(b"<h1>Huge</h1>" + b"<p>x</p>" * 120_000))
+    take.site.route("/huge.html", serve(b"<h1>Huge</h1>" + b"<p>x" * 80_000))
     result = take("huge", records={"selector": "p", "fields": {"text": {}}}, maxRecords=5)
     assert (result.records, result.complete) == (5, False)
     take.site.route("/deep.html", serve(b"<h1>Deep</h1>" + b"<div>" * 5_000 + b"<b>down</b>"))

@@ -4,7 +4,7 @@
 // hide properties of document and of forms (<img name="body">, <input name="childNodes">), so every property of a node
 // is read through the prototype that owns it.
 //
-// request: { most: {nodes, characters, attribute, matches, depth}, queries: [{name, selector, within}], root }
+// request: { most: {nodes, characters, attribute, matches, depth}, queries: [{name, selector, within, most}] }
 //   a query's selector is CSS, or XPath after "xpath=", "//" or "("; `within` names an earlier query, whose every match
 //   is searched (":scope" or null as selector is the match itself).
 // answer (JSON text): { url, base, title, nodes, matches, cut, errors }
@@ -184,9 +184,10 @@
         for (const start of starts) {
           const all = query.selector === null || query.selector === ":scope" ? [start] : select(query.selector, start);
           const known = all.filter((node) => indexes.has(node));
-          if (known.length > left) cut.add("matches");
-          found.push(known.slice(0, left));
-          left -= Math.min(known.length, left);
+          const room = Math.min(left, query.most);
+          if (known.length > room) cut.add("matches");
+          found.push(known.slice(0, room));
+          left -= Math.min(known.length, room);
         }
       } catch (error) {
         errors[query.name] = error instanceof DOMException ? error.message.slice(0, 300) : "cannot be evaluated";
