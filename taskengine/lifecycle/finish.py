@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -65,7 +64,7 @@ def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any
         # The next link follows at once; what these ends are to whoever waits is told with a later one's.
         carry.untold.add(Untold(recorded, results))
     else:
-        engine.db.after_commit(partial(tell.ended, engine, recorded, results))
+        engine.db.after_commit(lambda: tell.ended(engine, recorded, results))
     own_runs.stop_later(engine, recorded)
     dispatch.after_commit(engine, {row.queue for row in recorded if row.more})
     return len(recorded)
