@@ -70,7 +70,7 @@ def _definition(
         }
         for block in blocks
     ]
-    return {"name": f"blocks of {ctx.task_name}"[:100], "steps": steps}
+    return {"name": "browser_task_blocks", "description": f"of task {ctx.task_id}", "steps": steps}
 
 
 def _without_secrets(ctx: Context, definition: dict[str, Any]) -> dict[str, Any]:

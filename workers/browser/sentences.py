@@ -17,7 +17,10 @@ _BREAK = re.compile(
     rf"|,?\s+and\s+(?=(?:{_STEP_VERBS})\s)|,\s+(?=(?:{_STEP_VERBS})\s))",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"^\s*(?:\d+[.)]|[-*•]|step \d+:?)\s+", re.IGNORECASE)
+_NUMBER = re.compile(
+    rf"^\s*(?:\d{{1,2}}[.)]|[-*•]|step \d+:?)\s+|(?<=[\s.;])\d{{1,2}}[.)]\s+(?=(?:{_STEP_VERBS})\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
 _FILLER = re.compile(r"^(?:please|then|next,?|now,?|first,?|finally,?|and|afterwards,?)\s+", re.IGNORECASE)
 _ADDRESS = re.compile(
     r"^(?:https?://\S+|(?:localhost|\d{1,3}(?:\.\d{1,3}){3})(?::\d+)?(?:/\S*)?|(?:[\w-]+\.)+[a-z]{2,}(?::\d+)?(?:/\S*)?)$",
@@ -64,6 +67,7 @@ def plain_steps(prompt: str) -> list[PlainStep]:
 
 
 def _sentences(prompt: str) -> list[str]:
+    prompt = _NUMBER.sub("\n", prompt)
     parts, begin = [], 0
     for found in _BREAK.finditer(prompt):
         if found[2] is None:
@@ -76,7 +80,7 @@ def _sentences(prompt: str) -> list[str]:
         parts.append(prompt[begin : found.start()])
         begin = found.end()
     parts.append(prompt[begin:])
-    cleaned = (_FILLER.sub("", _FILLER.sub("", _NUMBER.sub("", part).strip())).strip(" .,;") for part in parts)
+    cleaned = (_FILLER.sub("", _FILLER.sub("", part.strip())).strip(" .,;") for part in parts)
     return [part for part in cleaned if part]
 
 
