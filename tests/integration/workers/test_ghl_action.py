@@ -246,7 +246,7 @@ class TestLimits:
         key = f"{bench.caller.organization_id}:ghl:{LOCATION}"
         assert attempt(created(bench, TAG))["status"] == "completed"
         assert [bench.engine.rates.take(key, RATES) for _ in range(99)] == [0] * 99
-        assert 5 < bench.engine.rates.take(key, RATES) <= 10
+        assert 5 < bench.engine.rates.take(key, RATES) <= 11
 
     def test_a_short_wait_is_waited_in_the_worker(self, ghl: GhlServer, john: str, ctx: HandlerContext) -> None:
         ctx.waits = [0.02, 0.01]
