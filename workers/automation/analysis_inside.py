@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SKIPPED = {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", "vendor", "third_party"}
+_LEAST_TOKENS = 40
+"""A block this long counts as duplicated; lizard's own 70 lets whole functions pass."""
 _LARGEST = 2 * 1024 * 1024
 
 
@@ -123,7 +125,7 @@ def judged(functions: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[str,
 def doubled(finder: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     """What stands in the code more than once."""
     blocks = []
-    for snippets in finder.get_duplicates():
+    for snippets in finder.get_duplicates(_LEAST_TOKENS):
         places = [{"file": item.file_name, "line": item.start_line, "end_line": item.end_line} for item in snippets]
         blocks.append({"lines": max(place["end_line"] - place["line"] + 1 for place in places), "places": places[:20]})
     blocks.sort(key=lambda block: (-block["lines"], block["places"][0]["file"], block["places"][0]["line"]))

@@ -30,6 +30,8 @@ from workers.automation.sandbox_run import Finished, Job
 
 SEARCHED = "/usr/local/bin:/usr/bin:/bin"
 """Where programs are looked for; all of it can be seen from inside."""
+RESERVED_MB = 1024
+"""For programs of any kind: those with a JIT compiler reserve room for its code."""
 _HERE = Path(__file__).parent
 _LOGGED_LINES, _LOGGED_CHARACTERS = 200, 2000
 _MOST_FILES, _MOST_COLLECTED = 500, 50
@@ -146,11 +148,12 @@ def job_for(config: ProgramConfig, limits: Limits) -> Job:
                 files=_with_script(config, "script.js"),
                 data={"/run/wrapper.cjs": _HERE / "wrapper_javascript.cjs"},
                 folders=folders,
+                reserved_mb=RESERVED_MB,
             )
         case "command":
             program, folders = command_path(config.command or [""])
             argv = [program, *(config.command or [])[1:]]
-            return replace(job, argv=argv, folders=folders)
+            return replace(job, argv=argv, folders=folders, reserved_mb=RESERVED_MB)
 
 
 def _with_script(config: ProgramConfig, name: str) -> Mapping[str, str]:

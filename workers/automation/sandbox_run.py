@@ -63,6 +63,8 @@ class Job:
     most_collected_bytes: int = 16 * MEGABYTE
     """Of one file, and of all together."""
     cwd: str = "/work"
+    reserved_mb: int = 0
+    """What it reserves beyond what it uses; only what is used counts as its memory."""
     loopback: bool = False
     """Whether it may speak TCP and UDP to itself."""
 
@@ -189,7 +191,7 @@ def _described(job: Job) -> dict[str, object]:
     cpu = max(int(limits.cpu_seconds + 0.999), 1)
     rlimits = {
         # What may be asked for, which with the stacks of threads is more than what may be used: that is watched.
-        "RLIMIT_DATA": (limits.memory_mb + _STACK_MB * limits.processes) * MEGABYTE,
+        "RLIMIT_DATA": (limits.memory_mb + job.reserved_mb + _STACK_MB * limits.processes) * MEGABYTE,
         "RLIMIT_AS": _ADDRESSES_MB * MEGABYTE,
         "RLIMIT_STACK": _STACK_MB * MEGABYTE,
         "RLIMIT_FSIZE": limits.disk_mb * MEGABYTE,

@@ -18,6 +18,7 @@ from workers.automation import sandbox
 from workers.automation.code_source import SourceConfig, opened
 from workers.automation.junit import Case, read
 from workers.automation.program import (
+    RESERVED_MB,
     InnerPath,
     Program,
     StoredFile,
@@ -162,6 +163,7 @@ class Testing(Handler[TestingConfig]):
                 folders=folders,
                 collect=[*config.reports, *(path for path in config.artifacts if path not in config.reports)],
                 most_collected_bytes=32 * MEGABYTE,
+                reserved_mb=RESERVED_MB,
                 loopback=config.loopback,
             )
             if config.framework == "unittest":
