@@ -72,7 +72,8 @@ def _work(client: Client, site: Site) -> Run:
     client.workflows.put("catalogue", (_FOLDER / "catalogue.yaml").read_text())
     started = client.runs.create({"workflow": "catalogue", "variables": {"site": site.url}})
     run = follow_run.followed(client, started["id"], _RUN_SECONDS, silent=False)
-    follow_run.finish(run)
+    if run["status"] != "completed":
+        output.note(f"the run ended {run['status']}: {output.reason(run['error'])}")
     return run
 
 
@@ -91,7 +92,7 @@ def _save(client: Client, run: Run, folder: Path) -> list[Path]:
 def _tell(site: Site) -> None:
     """Say what the owner was told, once it has arrived."""
     if site.came.wait(_NEWS_SECONDS):
-        output.note(f"the owner was told: {site.news[0].get('text') or site.news[0]}")
+        output.note(f"the owner was told: {site.news[0]['data']['message']}")
     else:
         output.note("the notification has not arrived yet; the next start of the installation sends it")
 
@@ -105,7 +106,7 @@ def _show(page: Path) -> None:
 
 def _make_owner(client: Client, site: Site) -> None:
     """Somebody to tell: a member whose messages go to the sample site's inbox."""
-    client.members.put("owner", {"role": "owner", "webhook_url": f"{site.url}/inbox", "channels": ["webhook"]})
+    client.members.put("you", {"role": "owner", "webhook_url": f"{site.url}/inbox", "channels": ["webhook"]})
 
 
 @contextmanager
