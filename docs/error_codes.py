@@ -77,6 +77,10 @@ def _delivery(retried: str, meaning: str) -> Code:
     return Code("deliveries", retried, meaning)
 
 
+def _browsing(retried: str, meaning: str) -> Code:
+    return Code("browser_task", retried, meaning)
+
+
 YES, NO, BY_STATUS = "yes", "no", "by status"
 
 CODES: dict[str, Code] = {
@@ -237,6 +241,26 @@ CODES: dict[str, Code] = {
     "celery_rejected": Code(
         "celery_task", "as asked", "The task raised `Reject`; tried again where it asked for `requeue`."
     ),
+    "instruction_unclear": Code(
+        "browser types",
+        NO,
+        "Plain words fit nothing on the page, or several things; `details.candidates` has the closest.",
+    ),
+    "max_steps_exceeded": _browsing(NO, "The task was not done after `maxSteps` steps."),
+    "agent_gave_up": _browsing(NO, "The language model sees no way to the goal; the message says why."),
+    "blocks_failed": _browsing(NO, "A block of engine v2 failed; `details.run_id` is the run of the blocks."),
+    "invalid_plan": _browsing(NO, "The language model's plan of blocks cannot be run, also after it was told why."),
+    "invalid_step": _browsing(NO, "A step that was decided on cannot be done as it is; the message names the field."),
+    "secret_in_prompt": _browsing(NO, "The prompt holds a secret; give it in `parameters` and write `{name}`."),
+    "unknown_parameter": _browsing(NO, "The prompt names a `{parameter}` that the task does not have."),
+    "bad_selector": _browser(NO, "What should be a CSS selector or an XPath is none; `details.field` names the field."),
+    "value_missing": _browser(NO, "A required value is not on the page, or cannot be read as its type."),
+    "no_such_table": _browser(NO, "No table, or more than one, is as `table` says; `details.tables` has those there."),
+    "no_such_frame": _browser(NO, "The page has no frame at the selector `frame`."),
+    "schema_mismatch": _browser(NO, "The data does not meet the schema; `details.errors` has the path of each fault."),
+    "data_too_large": _browser(NO, "The data exceeds `maxBytes`, or cannot be stored as JSON."),
+    "page_not_readable": _browser(YES, "The page did not let itself be read in time: gone, broken, or busy without end."),
+    "next_page_failed": _browser(YES, "The link or button to the next page could not be pressed."),
     "browser_missing": _browser(NO, "No Chromium is installed, or `TASKENGINE_CHROMIUM` names none."),
     "browser_not_started": _browser(YES, "Chromium or its driver did not come up; `details.reasons` has its output."),
     "browser_crashed": _browser(YES, "The page or the browser crashed; the next attempt gets a new browser."),
