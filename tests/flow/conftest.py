@@ -23,7 +23,7 @@ def stack(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             url,
             tmp_path_factory.mktemp("stack"),
             pythonpath=[PLUGIN],
-            workers="integration=2,automation=2,browser=0,reporting=0",
+            workers="integration=2,automation=2,browser=1,reporting=0",
             celery_app="shop_app:app",
             lease_seconds=3,
             cancel_grace_seconds=1,
@@ -34,7 +34,7 @@ def stack(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             flower_auth="admin:flower-password",
         )
         try:
-            made.start("api", "worker-integration", "worker-automation", "worker-control", "beat")
+            made.start("api", "worker-browser", "worker-integration", "worker-automation", "worker-control", "beat")
             made.wait_ready()
             yield made
         finally:

@@ -107,7 +107,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         PYTHONPATH=str(folder / "acme"),
         TASKENGINE_PORT=str(port),
         TASKENGINE_FLOWER_PORT=str(ports.pick(None, frozenset({port}))),
-        TASKENGINE_WORKERS="integration=1,automation=1,browser=0,reporting=1",
+        TASKENGINE_WORKERS="integration=1,automation=1,browser=1,reporting=1",
         TASKENGINE_CELERY_APP="shop:app",
         TASKENGINE_EGRESS_ALLOW=f"127.0.0.1:{port}",
     ) as running:

@@ -148,7 +148,7 @@ class EgressProxy:
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = int(writer.get_extra_info("peername")[1])
         if not await self._loop.run_in_executor(None, self._ours, port):
-            log.warning("egress_stranger", port=port)
+            log.info("egress_stranger", port=port)
             return
         request = _parse(await reader.readuntil(b"\r\n\r\n"))
         try:

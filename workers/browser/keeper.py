@@ -43,8 +43,10 @@ def main(told: dict[str, Any], arguments: list[str]) -> int:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     woken, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(waker)
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    # Full of the ends of children is as good as one of them, and no reason to complain.
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
     if os.getppid() != driver:
         return 1
     child = os.fork()
@@ -76,7 +78,8 @@ def _become_chromium(told: dict[str, Any], arguments: list[str]) -> NoReturn:
         if os.getppid() != keeper or keeper == 1:
             os._exit(1)
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
         os.chdir(told["folder"])
         os.execv(told["executable"], [told["executable"], *arguments])
     finally:
@@ -88,11 +91,28 @@ def _wait(chromium: int, worker: int, woken: int, child: int) -> int:
     waiting = select.poll()
     for descriptor in (chromium, worker, woken):
         waiting.register(descriptor, select.POLLIN)
-    ended = {descriptor for descriptor, _ in waiting.poll()}
-    if ended == {chromium}:
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        return code if code >= 0 else 128 - code
-    return 1
+    while True:
+        ended = {descriptor for descriptor, _ in waiting.poll()}
+        if worker in ended:
+            return 1
+        if chromium in ended:
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            return code if code >= 0 else 128 - code
+        if signal.SIGTERM in os.read(woken, 4096):
+            return 1
+        _reap(child)
+
+
+def _reap(chromium: int) -> None:
+    """Take note of ended children that had been handed to us; of Chromium itself its descriptor tells."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == chromium:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 def _clear() -> None:

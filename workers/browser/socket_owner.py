@@ -15,9 +15,9 @@ def tree(root: int) -> Iterator[int]:
     while waiting:
         pid = waiting.pop()
         yield pid
-        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for thread in _names(f"/proc/{pid}/task"):
             try:
-                waiting += map(int, children.read_text().split())
+                waiting += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
             except OSError:
                 continue
 
@@ -52,14 +52,18 @@ def _row(port: int, listener: int) -> tuple[int, str] | None:
 
 
 def _holds(pid: int, wanted: str) -> bool:
-    try:
-        names = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - names are all that is needed
-    except OSError:
-        return False
-    for name in names:
+    for name in _names(f"/proc/{pid}/fd"):
         try:
             if os.readlink(f"/proc/{pid}/fd/{name}") == wanted:  # noqa: PTH115 - of many, without pathlib's cost
                 return True
         except OSError:
             continue
     return False
+
+
+def _names(folder: str) -> list[str]:
+    """What is in a folder of a process; nothing when the process is gone, or nobody may look."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are all that is needed
+    except OSError:
+        return []
