@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _SKIPPED = {".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__", "vendor", "third_party"}
 _LEAST_TOKENS = 40
-"""A block this long counts as duplicated; lizard's own 70 lets whole functions pass."""
+"""A block this long counts as duplicated."""
+_MOST_EQUAL = 8
 _LARGEST = 2 * 1024 * 1024
 
 
@@ -50,14 +51,11 @@ def measured(paths: list[str], wanted: dict[str, Any]) -> dict[str, Any]:
     """Size, complexity and duplication, from one reading of the files."""
     sys.path.insert(0, "/run/lizard.zip")
     import lizard
-    from lizard_ext.lizardduplicate import LizardExtension
 
     # As a name of a language lizard knows: others have no functions to find.
     known = [path for path in paths if lizard.get_reader_for(path) and os.path.getsize(path) <= _LARGEST]
-    extensions = lizard.get_extensions(["duplicate"] if "duplication" in wanted["analyses"] else [])
-    finder = next((item for item in extensions if isinstance(item, LizardExtension)), None)
     infos, functions = [], []
-    for info in lizard.analyze_files(known, threads=1, exts=extensions):
+    for info in lizard.analyze_files(known, threads=1):
         infos.append(info)
         for item in info.function_list:
             functions.append(
@@ -73,7 +71,7 @@ def measured(paths: list[str], wanted: dict[str, Any]) -> dict[str, Any]:
     return {
         "size": sized(paths, infos, lizard),
         "complexity": judged(functions, wanted),
-        "duplication": doubled(finder, wanted) if finder is not None else None,
+        "duplication": doubled(known, lizard, wanted) if "duplication" in wanted["analyses"] else None,
     }
 
 
@@ -122,15 +120,80 @@ def judged(functions: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[str,
     }
 
 
-def doubled(finder: Any, wanted: dict[str, Any]) -> dict[str, Any]:
-    """What stands in the code more than once."""
-    blocks = []
-    for snippets in finder.get_duplicates(_LEAST_TOKENS):
-        places = [{"file": item.file_name, "line": item.start_line, "end_line": item.end_line} for item in snippets]
-        blocks.append({"lines": max(place["end_line"] - place["line"] + 1 for place in places), "places": places[:20]})
-    blocks.sort(key=lambda block: (-block["lines"], block["places"][0]["file"], block["places"][0]["line"]))
-    rate = finder.duplicate_rate() or 0
-    return {"percent": round(min(rate, 1) * 100, 2), "blocks": len(blocks), "largest": blocks[: wanted["most"]]}
+def doubled(paths: list[str], lizard: Any, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What stands in the code more than once: the same run of tokens, whatever stands around it.
+
+    Lizard reads the tokens; its own search for duplicates misses code that was pasted below other imports.
+    """
+    tokens: list[str] = []
+    places: list[tuple[int, int]] = []
+    ends: list[int] = []
+    for number, path in enumerate(paths):
+        for token, line in tokens_of(path, lizard):
+            tokens.append(token)
+            places.append((number, line))
+        ends += [len(tokens)] * (len(tokens) - len(ends))
+    blocks, covered = repeated(tokens, ends)
+    shown: list[dict[str, Any]] = []
+    for starts, length in blocks:
+        found, lines = [], 0
+        for start in starts[:20]:
+            number, line = places[start]
+            last = places[start + length - 1][1]
+            found.append({"file": paths[number], "line": line, "end_line": last})
+            lines = max(lines, last - line + 1)
+        shown.append({"lines": lines, "places": found})
+    shown.sort(key=lambda block: (-block["lines"], block["places"][0]["file"], block["places"][0]["line"]))
+    percent = 100 * sum(covered) / len(tokens) if tokens else 0
+    return {"percent": round(percent, 2), "blocks": len(shown), "largest": shown[: wanted["most"]]}
+
+
+def tokens_of(path: str, lizard: Any) -> Iterator[tuple[str, int]]:
+    """The tokens of a file, without comments, each with its line."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        source = file.read()
+    line = 1
+    for token in lizard.get_reader_for(path).generate_tokens(source):
+        if not token.isspace() and not token.startswith(("#", "//", "/*")):
+            yield token, line
+        line += token.count("\n")
+
+
+def repeated(tokens: list[str], ends: list[int]) -> tuple[list[tuple[list[int], int]], bytearray]:
+    """Blocks as (where they start, how many tokens), and which tokens are in one.
+
+    ``ends`` says for each token where its file ends: no block goes over that.
+    """
+    seen: dict[int, list[int]] = {}
+    covered = bytearray(len(tokens))
+    blocks: dict[int, tuple[list[int], int]] = {}
+    place = 0
+    while place + _LEAST_TOKENS <= len(tokens):
+        window = tuple(tokens[place : place + _LEAST_TOKENS])
+        earlier = seen.setdefault(hash(window), [])
+        length = 0
+        if place + _LEAST_TOKENS <= ends[place]:
+            for start in earlier:
+                length = max(length, matching(tokens, ends, start, place))
+                if length >= _LEAST_TOKENS:
+                    starts, longest = blocks.setdefault(start, ([start], length))
+                    starts.append(place)
+                    blocks[start] = (starts, min(longest, length))
+                    covered[start : start + length] = covered[place : place + length] = b"\1" * length
+                    break
+            if length < _LEAST_TOKENS and len(earlier) < _MOST_EQUAL:
+                earlier.append(place)
+        place += length if length >= _LEAST_TOKENS else 1
+    return list(blocks.values()), covered
+
+
+def matching(tokens: list[str], ends: list[int], first: int, second: int) -> int:
+    """How many tokens from both places on are the same, within their files and without meeting."""
+    most = min(ends[first] - first, ends[second] - second, second - first)
+    length = 0
+    while length < most and tokens[first + length] == tokens[second + length]:
+        length += 1
+    return length
 
 
 def linted(wanted: dict[str, Any]) -> dict[str, Any]:
