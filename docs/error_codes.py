@@ -259,7 +259,7 @@ CODES: dict[str, Code] = {
     "no_such_frame": _browser(NO, "The page has no frame at the selector `frame`."),
     "schema_mismatch": _browser(NO, "The data does not meet the schema; `details.errors` has the path of each fault."),
     "data_too_large": _browser(NO, "The data exceeds `maxBytes`, or cannot be stored as JSON."),
-    "page_not_readable": _browser(YES, "The page did not let itself be read in time: gone, broken, or busy without end."),
+    "page_not_readable": _browser(YES, "The page did not let itself be read in time: gone, broken or endlessly busy."),
     "next_page_failed": _browser(YES, "The link or button to the next page could not be pressed."),
     "browser_missing": _browser(NO, "No Chromium is installed, or `TASKENGINE_CHROMIUM` names none."),
     "browser_not_started": _browser(YES, "Chromium or its driver did not come up; `details.reasons` has its output."),

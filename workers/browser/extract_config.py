@@ -168,6 +168,10 @@ class ExtractConfig(HandlerConfig):
         if not any(getattr(self, part) for part in _PARTS):
             names = "fields, records, table, mainText, structured, links, instruction, schema"
             raise ValueError(f"says nothing to extract; give at least one of {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
         if self.instruction and (self.fields or self.records or self.table):
             raise ValueError("instruction goes without fields, records and table: it is resolved to them")
         if self.pagination and not (self.records or self.table or self.links or self.instruction or self.data_schema):

@@ -26,7 +26,8 @@ from workers.browser.session import Session
 
 READ_SECONDS = 20
 """The page must answer within this time; the read itself may take half of it."""
-_MOST = {"nodes": 150_000, "characters": 8_000_000, "attribute": 4_000, "matches": 100_000, "depth": 250}
+MOST = {"nodes": 150_000, "characters": 8_000_000, "attribute": 4_000, "matches": 100_000, "depth": 250}
+"""So much of a page is read."""
 _MOST_ANSWER = 100_000_000
 _HIDDEN, _BLOCK, _CELL = 1, 2, 4
 _VOID = frozenset(
@@ -115,7 +116,7 @@ class Query:
     name: str
     selector: str | None
     within: str | None = None
-    most: int = _MOST["matches"]
+    most: int = MOST["matches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ def read_document(session: Session, queries: Sequence[Query] = (), frame: str | 
     Raises PermanentError ``bad_selector`` or ``no_such_frame``, TransientError ``page_not_readable``.
     """
     request = {
-        "most": _MOST,
+        "most": MOST,
         "queries": [asdict(query) for query in queries],
     }
     expression = f"({_script()})({orjson.dumps(request).decode()})"

@@ -190,7 +190,9 @@ def _in_tables(found: Found, wanted: Sequence[Wanted], keys: Mapping[Wanted, str
     for table in found.tables:
         if table.sideways or not table.heading_rows:
             continue
-        trust = _of_entity(found, f"{table.caption} {' '.join(table.headings)}")
+        # Of things alone: "all orders" is a table called so; "all names" rather its column than all of it.
+        around = table.caption if not wanted else f"{table.caption} {' '.join(table.headings)}"
+        trust = _of_entity(found, around)
         if not wanted:
             if trust > 0:
                 yield Candidate(
