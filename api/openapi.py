@@ -22,6 +22,7 @@ from api.operations import YAML, Content, Contents, Door, Operation
 from api.schemas.administration import ApiKeyBody, NamedSecretBody, SecretBody
 from api.schemas.agents import AgentBody, CompleteBody, FailBody, LeaseBody
 from api.schemas.deliveries import GroupBody, MemberBody
+from api.schemas.generate import GenerateBody
 from api.schemas.problem import Problem
 from api.schemas.runs import RunBody
 from api.schemas.tasks import TaskBatch
@@ -60,6 +61,7 @@ _EXAMPLES: dict[type[BaseModel], Any] = {
             {"name": "second", "type": "echo", "config": {"message": 2}, "depends_on": ["first"]},
         ]
     },
+    GenerateBody: {"prompt": "Get all product names and prices from https://shop.example.com"},
     TaskChanges: {"priority": "urgent", "tags": ["customer-42"]},
     SecretBody: {"value": "s3cr3t"},
     NamedSecretBody: {"name": "CRM_TOKEN", "value": "s3cr3t"},

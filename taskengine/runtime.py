@@ -6,6 +6,7 @@ import redis
 
 from config.settings import Settings, SettingsError
 from taskengine.broker.publish import Publisher
+from taskengine.delivery.language import LanguageServer
 from taskengine.handlers import registry
 from taskengine.lifecycle.engine import Engine
 from taskengine.limits.rates import Rates
@@ -52,7 +53,15 @@ def build(settings: Settings, *, pool_size: int = 2, name: str = "taskengine", k
         files=ArtifactFiles(settings.home / "artifacts"),
         finishes=Finishes(client),
         rates=Rates(client),
+        language=_language(settings),
     )
+
+
+def _language(settings: Settings) -> LanguageServer | None:
+    if settings.llm_url is None or settings.llm_model is None:
+        return None
+    key = settings.llm_api_key
+    return LanguageServer(settings.llm_url, settings.llm_model, key.get_secret_value() if key else None)
 
 
 def migrate(settings: Settings) -> list[str]:

@@ -15,6 +15,7 @@ from api.inputs import many, validated
 from api.operations import Call, Door
 from api.pagination import PageQuery
 from api.schemas.executions import ArtifactList, ExecutionList
+from api.schemas.generate import GenerateBody, Generated
 from api.schemas.shared import NoBody
 from api.schemas.tasks import (
     MAX_BATCH,
@@ -30,11 +31,12 @@ from api.schemas.tasks import (
     TaskQuery,
     WaitQuery,
 )
-from taskengine.domain.errors import FieldError, Invalid, NotFound
+from taskengine.domain.errors import FieldError, Invalid, NotFound, Unavailable
 from taskengine.domain.task import TaskChanges, TaskSpec
 from taskengine.lifecycle import cancel as cancelling
 from taskengine.lifecycle import control, edit, review, submit
 from taskengine.lifecycle import explain as explaining
+from taskengine.lifecycle import generate as generating
 from taskengine.lifecycle import query as reading
 from taskengine.lifecycle import wait as waiting
 
@@ -94,6 +96,23 @@ def create_batch(call: Call, body: TaskBatch) -> Answer:
     with _places(("tasks",)):
         ids = submit.submit(call.engine, call.caller, body.tasks)
     return created({"ids": ids})
+
+
+@door.route("POST", "/v1/tasks/generate", {200: Generated}, errors=(502,))
+def generate(call: Call, body: GenerateBody) -> Answer:
+    """Turn a prompt into a task, without storing or running it.
+
+    The answer names the navigation goal, the address and the schema of the data. Where no language model is set up,
+    plain rules find the address and the names of what is asked for; a prompt without an address is then refused with
+    `llm_not_configured`.
+    """
+    # The model takes its time: such requests leave threads for the others, like those that wait for a task.
+    if not call.seats.acquire(blocking=False):
+        raise Unavailable("too many requests wait already")
+    try:
+        return ok(generating.generate(call.engine, body.prompt, body.url))
+    finally:
+        call.seats.release()
 
 
 @contextmanager

@@ -13,6 +13,8 @@ EngineError
 │   └── IdempotencyConflict
 ├── Forbidden
 ├── Unauthenticated
+├── NoLanguageModel         the request needs one, and none is set up
+├── LanguageModelFailed     it could not be asked, or its answer is of no use
 ├── WrongKey                what is stored was encrypted with another key
 └── Unavailable             a service that the request needs is down
     └── Deadlock            the same request, made again, goes through
@@ -128,6 +130,18 @@ class Forbidden(EngineError):
     """The API key lacks the scope, or its holder is none of those who may answer."""
 
     code: ClassVar[str] = "forbidden"
+
+
+class NoLanguageModel(EngineError):
+    """The request needs a language model, and none is set up."""
+
+    code: ClassVar[str] = "llm_not_configured"
+
+
+class LanguageModelFailed(EngineError):
+    """The language model could not be asked, or its answer is of no use."""
+
+    code: ClassVar[str] = "llm_failed"
 
 
 class WrongKey(EngineError):

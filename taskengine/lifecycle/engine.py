@@ -10,6 +10,7 @@ import redis
 
 from config.settings import Settings
 from taskengine.broker.publish import Publisher
+from taskengine.delivery.language import LanguageServer
 from taskengine.domain.clock import Clock, system_clock
 from taskengine.handlers.registry import Registry
 from taskengine.limits.rates import Rates
@@ -32,6 +33,8 @@ class Engine:
     files: ArtifactFiles
     finishes: Finishes
     rates: Rates
+    language: LanguageServer | None = None
+    """The language model that verbs of the API ask; None where none is set up."""
     clock: Clock = system_clock
     chance: Callable[[], float] = field(default=random.random)
 

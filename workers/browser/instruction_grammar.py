@@ -58,8 +58,8 @@ _VERBS: dict[str, str] = {
     r"|go(?:\s+to)?|switch\s+to|navigate\s+to|visit|use|activate|show|view|expand|get|sort\s+by",
     "type": r"type(?:\s+in(?:to)?)?|enter|fill(?:\s+(?:in|out))?|write(?:\s+in(?:to)?)?|put|input|insert|set|clear",
     "select": r"select|choose|pick|set|use",
-    "check": r"check|tick|untick|uncheck|enable|disable|activate|deactivate|turn\s+on|turn\s+off|choose|pick|switch\s+on"
-    r"|switch\s+off|toggle|select|deselect|clear|mark",
+    "check": r"check|tick|untick|uncheck|enable|disable|activate|deactivate|turn\s+on|turn\s+off|switch\s+on"
+    r"|switch\s+off|choose|pick|toggle|select|deselect|clear|mark",
     "hover": r"hover(?:\s+(?:over|on))?|point\s+(?:at|to)|move\s+(?:the\s+mouse\s+)?(?:over|to)",
     "upload": r"upload|attach|add|choose",
     "read": r"read|get|extract|take|find|copy",
