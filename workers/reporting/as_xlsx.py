@@ -152,13 +152,14 @@ class _Writer:
                 }
             )
         unit = "seconds" if chart.kind == "seconds" else ""
-        value_axis = {"name": unit, "num_format": "#,##0.##" if unit else "#,##0", "major_gridlines": {"visible": True}}
-        names_axis: dict[str, Any] = {"reverse": True} if chart.shape == "bars" else {"date_axis": True}
-        if chart.shape != "bars":
-            names_axis |= {"num_format": "d mmm"}
-        # In a chart of lying bars xlsxwriter's x axis is the one with the names, too.
-        made.set_x_axis(names_axis)
-        made.set_y_axis(value_axis)
+        value_axis = {"name": unit, "num_format": "#,##0.0" if unit else "#,##0", "major_gridlines": {"visible": True}}
+        if chart.shape == "bars":
+            # Its x axis is the one across, of the values. The first name stands on top.
+            made.set_x_axis(value_axis)
+            made.set_y_axis({"reverse": True})
+        else:
+            made.set_x_axis({"date_axis": True, "num_format": "d mmm"})
+            made.set_y_axis(value_axis)
         made.set_title({"name": chart.title, "name_font": {"size": 12}})
         made.set_legend({"position": "bottom"})
         made.set_size({"width": 760, "height": 340})
