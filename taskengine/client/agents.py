@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, TypedDict, cast
 from uuid import UUID
 
@@ -95,7 +95,7 @@ class Agents:
         self._http = transport
 
     def register(
-        self, agent_id: str, capabilities: Sequence[str], *, type: str = "custom", max_concurrent: int = 1
+        self, agent_id: str, capabilities: Iterable[str], *, type: str = "custom", max_concurrent: int = 1
     ) -> AgentSummary:
         """Register an agent, or replace what is registered under its id."""
         body = {

@@ -14,7 +14,7 @@ import requests
 
 from taskengine.domain.task import PageRequest
 from taskengine.domain.workflow import RunSpec
-from taskengine.lifecycle import query, start_run
+from taskengine.lifecycle import agents, leases, query, start_run
 from tests.conftest import Bench
 from tests.contracts.conftest import Served
 
@@ -48,6 +48,11 @@ include-path-regex = "/v1/executions/"
 "path.execution_id" = "{{execution}}"
 
 [[operations]]
+include-path-regex = "/v1/leases/"
+[operations.parameters]
+"path.lease_id" = "{{lease}}"
+
+[[operations]]
 include-path-regex = "/v1/runs/"
 [operations.parameters]
 "path.run_id" = "{{run}}"
@@ -63,7 +68,10 @@ def test_no_answer_is_a_surprise(served: Served, bench: Bench, tmp_path: Path) -
     config = tmp_path / "schemathesis.toml"
     [execution, *_] = query.executions(bench.engine, bench.caller, done[0], PageRequest()).items
     run = start_run.start(bench.engine, bench.caller, RunSpec.model_validate({"definition": WAITING}))
-    config.write_text(CONFIG.format(execution=execution["id"], run=run["id"]))
+    agents.register(bench.engine, bench.caller, "fuzzy", "tester", ["fuzz"], 1)
+    bench.submit({"type": "custom", "config": {"capability": "fuzz"}})
+    [lease] = leases.lease(bench.engine, bench.caller, "fuzzy", 1, 3600)
+    config.write_text(CONFIG.format(execution=execution["id"], run=run["id"], lease=lease["id"]))
     command = [sys.executable, "-m", "schemathesis.cli", "--no-color", "--config-file", str(config), "run"]
     command += [f"{served.url}/openapi.json", "-H", f"Authorization: Bearer {served.key}"]
     command += ["--phases", "examples,coverage,fuzzing", "--workers", "1"]

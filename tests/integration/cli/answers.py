@@ -9,6 +9,19 @@ from tests.integration.client.scripted import Answer, ScriptedApi
 ID = "019838a0-0000-7000-8000-000000000001"
 OTHER_ID = "019838a0-0000-7000-8000-000000000002"
 
+AGENT = {
+    "id": "reviewer-1",
+    "type": "reviewer",
+    "capabilities": ["code_review", "testing"],
+    "max_concurrent": 2,
+    "created_at": "2030-01-01T00:00:00Z",
+    "updated_at": "2030-01-01T00:00:00Z",
+    "seen_at": "2030-01-01T00:00:00Z",
+    "alive": True,
+    "open_leases": 1,
+    "heartbeat_seconds": 10,
+}
+
 
 def task(status: str = "queued", task_id: str = ID, **fields: Any) -> dict[str, Any]:
     return {
@@ -234,6 +247,8 @@ def lay_out_everything(api: ScriptedApi) -> None:
     api.on("PUT", "/v1/secrets/crm_token", Answer(200, SECRET))
     api.on("DELETE", "/v1/secrets/crm_token", Answer(204))
     api.on("GET", "/v1/task-types", page(TYPE))
+    api.on("GET", "/v1/agents", page(AGENT))
+    api.on("DELETE", "/v1/agents/reviewer-1", Answer(204))
     lay_out_runs(api)
 
 

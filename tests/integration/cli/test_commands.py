@@ -376,3 +376,12 @@ def test_commands_on_the_database_say_when_there_is_none(run: Run, args: list[st
     assert result.exit_code == 6
     assert "TASKENGINE_DATABASE_URL" in result.stderr
     assert "taskengine up" in result.stderr
+
+
+def test_agents_are_listed_and_forgotten(run: Run, api: ScriptedApi) -> None:
+    listed = run("agents", "list", "--capability", "testing")
+    assert "code_review, testing" in listed.stdout
+    assert api.last("GET", "/v1/agents").query["capability"] == "testing"
+    assert json.loads(run("agents", "list", "--json").stdout)["items"][0]["alive"] is True
+    assert run("agents", "delete", "reviewer-1").stderr == "agent reviewer-1 is deleted\n"
+    assert json.loads(run("agents", "delete", "reviewer-1", "--json").stdout) == {"deleted": "reviewer-1"}

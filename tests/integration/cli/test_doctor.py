@@ -209,3 +209,18 @@ def test_organizations_are_made_once_each_and_their_keys_work(
     assert [caller and (caller.organization_id, "admin" in caller.scopes) for caller in found] == [
         (caller.organization_id, True) for caller in named
     ]
+
+
+def test_functions_are_granted_and_revoked(run: Run, examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKENGINE_ENCRYPTION_KEY", run("keys", "new-encryption-key").stdout.strip())
+    run("organizations", "create", "acme")
+    assert run("functions", "grant", "engine.countdown", "--organization", "acme").exit_code == 0
+    listed = {item["name"]: item for item in json.loads(run("functions", "list", "--json").stdout)["items"]}
+    assert listed["engine.countdown"]["granted_to"] == ["acme"]
+    assert listed["engine.now"]["open"] is True
+    assert "everybody" in run("functions", "list").stdout
+    for wrong in (["engine.nwo", "--organization", "acme"], ["engine.countdown", "--organization", "nobody"]):
+        assert run("functions", "grant", *wrong).exit_code == 3
+    gone = run("functions", "revoke", "engine.countdown", "--organization", "acme", "--json")
+    assert json.loads(gone.stdout) == {"function": "engine.countdown", "organization": "acme", "granted": False}
+    assert run("functions", "revoke", "engine.countdown", "--organization", "acme").exit_code == 3

@@ -80,6 +80,32 @@ POSTS: list[Call] = [
         "/v1/api-keys",
         {"name": "ci", "scopes": ["read"], "expires_at": "2030-01-01T00:00:00+00:00"},
     ),
+    (
+        lambda c: c.agents.register("ann", {"b", "a"}, type="codegen"),
+        "POST",
+        "/v1/agents",
+        {"id": "ann", "type": "codegen", "capabilities": ["a", "b"], "max_concurrent": 1},
+    ),
+    (lambda c: c.agents.get("ann"), "GET", "/v1/agents/ann", None),
+    (lambda c: c.agents.heartbeat("ann"), "POST", "/v1/agents/ann/heartbeat", None),
+    (
+        lambda c: c.leases.extend("1", lease_seconds=9, fraction=0.5, message="half"),
+        "POST",
+        "/v1/leases/1/extend",
+        {"lease_seconds": 9, "progress": {"fraction": 0.5, "message": "half"}},
+    ),
+    (
+        lambda c: c.leases.complete("1", {"words": 2}, logs=["counted"]),
+        "POST",
+        "/v1/leases/1/complete",
+        {"result": {"words": 2}, "logs": [{"message": "counted"}]},
+    ),
+    (
+        lambda c: c.leases.fail("1", "no words", retry=False),
+        "POST",
+        "/v1/leases/1/fail",
+        {"code": "agent_failed", "message": "no words", "details": {}, "retry": False, "logs": []},
+    ),
 ]
 
 
@@ -109,6 +135,7 @@ LISTS: list[tuple[Callable[[Client], Any], str]] = [
     (lambda c: c.secrets.list(), "/v1/secrets"),
     (lambda c: c.api_keys.list(), "/v1/api-keys"),
     (lambda c: c.task_types(), "/v1/task-types"),
+    (lambda c: c.agents.list(capability="a"), "/v1/agents"),
 ]
 
 
@@ -272,3 +299,16 @@ def test_not_ready_is_an_answer_not_an_error(api: ScriptedApi, client: Client) -
     assert client.healthy()
     assert client.server_clock() is not None
     assert len(api.asked) == 3
+
+
+def test_leases_come_as_a_list_and_the_server_may_take_its_time(api: ScriptedApi, client: Client) -> None:
+    api.on("POST", "/v1/agents/ann/lease", Answer(200, {"leases": [{"id": "1"}], "retry_after_seconds": 0}))
+    [lease] = client.agents.lease("ann", wait=0.5, max=2, lease_seconds=60)
+    assert lease["id"] == "1"
+    assert api.asked[0].body == {"wait": 0.5, "max": 2, "lease_seconds": 60}
+
+
+def test_an_agent_is_deleted(api: ScriptedApi, client: Client) -> None:
+    api.on("DELETE", "/v1/agents/ann", Answer(204))
+    client.agents.delete("ann")
+    assert len(api.asked) == 1
