@@ -14,6 +14,9 @@ _OWN_ROLES = frozenset({"file", "date", "clickable", "text", "definition", "term
 """Roles that only our outline knows, or that elements have without a name."""
 
 
+_SHORT_WAY = 2
+
+
 def spec_of(page: Page, seen: Snapshot, element: Element) -> dict[str, Any]:
     """The fields of a Target that leads to this element and to no other: by role and name where that will do."""
     handle = seen.handle_of(element)
@@ -28,9 +31,11 @@ def spec_of(page: Page, seen: Snapshot, element: Element) -> dict[str, Any]:
         if place is not None and alike is None:
             alike = {**spec, "nth": place}
     selector = {"selector": element.selector, **where}
-    if alike is None or ("role" in alike and _place(page, selector, handle) == (0, 1) and "#" in element.selector):
+    if alike is None:
         return selector
-    return alike
+    # Its place among its like is shaken by any change of the page; a short way from something with an id is not.
+    short = "#" in element.selector and element.selector.count(">") <= _SHORT_WAY
+    return selector if short and _place(page, selector, handle) == (0, 1) else alike
 
 
 def _ways(element: Element) -> Iterator[dict[str, Any]]:
