@@ -15,7 +15,7 @@ from taskengine.domain.outcome import Outcome, Succeeded
 from taskengine.handlers.base import Context, Handler, HandlerOutput
 from workers.browser.automation_config import BrowserConfig
 from workers.browser.extract_config import ExtractConfig, Selector
-from workers.browser.extraction import ExtractResult, check_schema
+from workers.browser.extract_run import ExtractResult, check_schema
 from workers.browser.session import Session, open_session
 from workers.browser.step_config import Step, WebAddress
 from workers.browser.step_result import RefusedRequest, StepResult, StoredPart, refused, stored

@@ -9,7 +9,7 @@ import pytest
 
 from taskengine.domain.errors import PermanentError
 from tests.integration.workers.extraction import Taking, serve, taking
-from workers.browser import extract_document
+from workers.browser import extract_reading
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_a_page_cannot_change_what_is_read_of_it(take: Taking) -> None:
 
 
 def test_a_huge_page_is_read_up_to_a_bound(take: Taking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(extract_document.MOST, "nodes", 500)
+    monkeypatch.setitem(extract_reading.MOST, "nodes", 500)
     take.site.route("/huge.html", serve(b"<h1>Huge</h1>" + b"<p>x" * 2_000))
     result = take("huge", records={"selector": "p", "fields": {"text": {}}}, maxRecords=5)
     assert (result.records, result.complete) == (5, False)
