@@ -11,7 +11,8 @@ from pydantic import JsonValue
 
 from taskengine.domain.errors import PermanentError
 from workers.browser.extract_config import FieldSpec, LeafField, ValueType, full_fields
-from workers.browser.extract_document import LINKS, Document, Node, Query
+from workers.browser.extract_document import LINKS, Document, Node
+from workers.browser.extract_reading import Query
 from workers.browser.extract_structured import json_ld_value
 from workers.browser.extract_text import main_text
 

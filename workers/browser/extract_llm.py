@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, JsonValue
 from taskengine.domain.errors import PermanentError
 from workers.browser.extract_config import ExtractConfig
 from workers.browser.extract_document import Document, Node
-from workers.browser.extract_words import Plan
+from workers.browser.extract_found import Plan
 from workers.browser.session import Session
 from workers.language import client
 

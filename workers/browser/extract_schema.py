@@ -9,12 +9,14 @@ from pydantic import JsonValue
 
 from workers.browser.extract_config import ExtractConfig, TableSpec, full_columns
 from workers.browser.extract_document import Document
+from workers.browser.extract_found import Found, Plan, unclear
 from workers.browser.extract_labels import labels_of
 from workers.browser.extract_lists import lists_of, path_of
+from workers.browser.extract_many import choose_many
 from workers.browser.extract_request import Request, Wanted, wanted_words
 from workers.browser.extract_tables import choose_table, column_at, tables_of
 from workers.browser.extract_text import main_text
-from workers.browser.extract_words import Found, Plan, best_label, choose_many, unclear
+from workers.browser.extract_words import best_label
 
 _TEXTS = frozenset(("main_text", "main_content", "content", "text", "body", "article_text"))
 _TYPES = {"number": "number", "integer": "integer", "boolean": "boolean"}
