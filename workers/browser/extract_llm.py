@@ -76,9 +76,10 @@ def propose(session: Session, document: Document, config: ExtractConfig, failed:
     parts = [_request(config), f"The page {document.url}:\n{outline(document)}"]
     if failed is not None:
         parts.append(f"Selectors that you gave before did not do: {failed}\nGive better ones.")
-    proposal = client.ask(
-        session.ctx, system=_WHERE, user="\n\n".join(parts), schema=Proposal, purpose="find the data on the page"
-    )
+    with session.supervision.paused():
+        proposal = client.ask(
+            session.ctx, system=_WHERE, user="\n\n".join(parts), schema=Proposal, purpose="find the data on the page"
+        )
     if not proposal.understood or not proposal.fields:
         session.ctx.log("the language model does not find what is asked for", reason=proposal.reason[:500])
         return None
@@ -95,7 +96,8 @@ def answer(session: Session, document: Document, config: ExtractConfig) -> JsonV
     """The data as the model reads it; PermanentError ``instruction_unclear`` if it does not, or made something up."""
     text = document.root.lines()[:_TEXT_CHARACTERS]
     user = f"{_request(config)}\n\nThe page {document.url}, titled {document.title!r}:\n{text}"
-    said = client.ask(session.ctx, system=_WHAT, user=user, schema=Answer, purpose="read the data off the page")
+    with session.supervision.paused():
+        said = client.ask(session.ctx, system=_WHAT, user=user, schema=Answer, purpose="read the data off the page")
     if not said.understood:
         raise PermanentError(
             "instruction_unclear",

@@ -11,9 +11,13 @@ import threading
 import time
 from collections.abc import Iterator
 
+import structlog
+
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
 from taskengine.handlers.base import Context
 from workers.browser.pool import Lent
+
+log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.1
 _MEASURE_SECONDS = 2.0
@@ -48,6 +52,16 @@ class Supervision:
         finally:
             self._limit = outer
 
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let no limit run while the block waits for something else than the browser: a language model."""
+        held, began = self._limit, time.monotonic()
+        self._limit = None
+        try:
+            yield
+        finally:
+            self._limit = None if held is None else (held[0] + time.monotonic() - began, held[1])
+
     def close(self) -> None:
         """Look no more."""
         self._done.set()
@@ -58,7 +72,7 @@ class Supervision:
         while not self._done.wait(_LOOK_SECONDS):
             fault = self._look()
             if fault is None and time.monotonic() - measured >= _MEASURE_SECONDS:
-                fault = self._measure()
+                fault = self._measured()
                 measured = time.monotonic()
             if fault is not None:
                 self._fault = fault
@@ -76,6 +90,14 @@ class Supervision:
                 {"what": limit[1]},
             )
         return None
+
+    def _measured(self) -> HandlerError | None:
+        try:
+            return self._measure()
+        except Exception:
+            # Without this thread nothing would end a call that blocks for ever.
+            log.exception("browser_not_measured")
+            return None
 
     def _measure(self) -> HandlerError | None:
         most = _MEMORY_FACTOR * self._lent.options.recycle_mb
