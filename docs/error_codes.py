@@ -337,4 +337,5 @@ def _codes(tree: ast.AST) -> Iterator[tuple[str, str]]:
         elif isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
                 if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
-                    yield str(value.value), ""
+                    if str(value.value).isidentifier():  # and no program, which examples of configs hold
+                        yield str(value.value), ""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,11 @@ def serve(peer: Peer, *failing: str) -> None:
         for name in "abcd":
             status = 400 if f"{kind}/{name}" in failing else 200
             body = json.dumps({"status": "ok" if status == 200 else "bad", "did": name}).encode()
-            peer.route(f"/{kind}/{name}", lambda exchange, status=status, body=body: exchange.reply(status, body))
+            peer.route(f"/{kind}/{name}", partial(_reply, status, body))
+
+
+def _reply(status: int, body: bytes, exchange: Exchange) -> None:
+    exchange.reply(status, body)
 
 
 def step(peer: Peer, name: str, **parts: Any) -> dict[str, Any]:
