@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from difflib import SequenceMatcher
 from functools import lru_cache
 
 STOP = frozenset(
@@ -41,7 +40,7 @@ submit|send|absenden|senden|abschicken|envoyer|enviar|invia|verzenden
 save|speichern|enregistrer|guardar|salva|opslaan
 delete|remove|trash|loschen|entfernen|supprimer|eliminar|elimina|verwijderen
 cancel|abbrechen|annuler|cancelar|annulla|annuleren
-edit|change|bearbeiten|modifier|editar|modifica|bewerken
+edit|bearbeiten|modifier|editar|modifica|bewerken
 email|e mail|mail|email address|e mail address|mail address|e mail adresse|correo
 password|passwort|kennwort|mot de passe|contrasena|wachtwoord
 user name|username|benutzername|nom d utilisateur|usuario
@@ -61,6 +60,10 @@ settings|preferences|einstellungen|parametres|ajustes|impostazioni
 favorite|favourite|wishlist|wish list
 cookie|cookies|consent
 """
+
+
+_MISSPELLED = 0.8
+_SLIPS_FROM = 6
 
 
 def _stem(word: str) -> str:
@@ -117,10 +120,25 @@ def telling(found: tuple[str, ...]) -> tuple[str, ...]:
 
 @lru_cache(16384)
 def alike(one: str, other: str) -> float:
-    """1 for the same word, less for one that is likely misspelled, 0 for another one."""
+    """1 for the same word, less for one that is likely misspelled, 0 for another one.
+
+    A slip is one letter more, less, other, or two swapped, in a long word and not in its first letter: "unsubscribe"
+    is no slip of "subscribe", nor is "prize" one of "price".
+    """
     if one == other:
         return 1.0
-    if min(len(one), len(other)) < 4 or one.isdecimal() or other.isdecimal():
+    if min(len(one), len(other)) < _SLIPS_FROM or one[0] != other[0] or one.isdecimal() or other.isdecimal():
         return 0.0
-    ratio = SequenceMatcher(None, one, other).ratio()
-    return 0.8 if ratio >= 0.84 else 0.0
+    return _MISSPELLED if _one_slip(one, other) else 0.0
+
+
+def _one_slip(one: str, other: str) -> bool:
+    if len(one) > len(other):
+        one, other = other, one
+    if len(other) - len(one) > 1:
+        return False
+    at = next((place for place, letter in enumerate(one) if letter != other[place]), len(one))
+    if len(one) < len(other):
+        return one[at:] == other[at + 1 :]
+    swapped = one[at + 1 : at + 2] + one[at : at + 1]
+    return one[at + 1 :] == other[at + 1 :] or (other[at : at + 2] == swapped and one[at + 2 :] == other[at + 2 :])

@@ -144,6 +144,8 @@ def _nameless(element: Element, reading: Reading) -> float:
     """For words that say no more than a kind ("the heading"), or only a value ("type hello")."""
     if reading.kind in {"heading", "headline"} and len(element.headings) > 1:
         return 0.65  # the one at the top is meant
+    if reading.kind and element.role not in KINDS[reading.kind][0]:
+        return 0.0  # what is often taken for one needs a name to be told by
     return 0.8 if reading.kind or reading.value is not None else 0.0
 
 

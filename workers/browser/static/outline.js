@@ -171,7 +171,7 @@
       role: item.role,
       name: item.name,
       label: item.label,
-      text: squeeze(wordsIn(el)),
+      text: el.localName === "select" ? "" : squeeze(wordsIn(el)),
       placeholder: squeeze(el.getAttribute("placeholder")),
       title: squeeze(el.getAttribute("title")),
       test_id: squeeze(el.getAttribute("data-testid")),
