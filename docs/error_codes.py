@@ -336,6 +336,7 @@ def _codes(tree: ast.AST) -> Iterator[tuple[str, str]]:
                     yield str(line.value.value), YES if _FAULTS[node.name] else NO
         elif isinstance(node, ast.Dict):
             for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant):
-                    if str(value.value).isidentifier():  # and no program, which examples of configs hold
-                        yield str(value.value), ""
+                named = isinstance(key, ast.Constant) and key.value == "code" and isinstance(value, ast.Constant)
+                # Examples of configs hold programs under that name.
+                if named and isinstance(value, ast.Constant) and str(value.value).isidentifier():
+                    yield str(value.value), ""

@@ -231,7 +231,10 @@ def start(job: dict[str, Any]) -> None:
     for name, pair in job["rlimits"].items():
         number = getattr(resource, name, None)
         if number is not None:
-            resource.setrlimit(number, tuple(pair))
+            hard = resource.getrlimit(number)[1]
+            # The worker may have been started with less, and nobody may raise what is above.
+            soft, most = (value if hard == resource.RLIM_INFINITY else min(value, hard) for value in pair)
+            resource.setrlimit(number, (soft, most))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
     os.umask(0o022)

@@ -226,6 +226,34 @@ def test_this_machine_isolates() -> None:
     assert sandbox.probe() == sandbox.Isolation(True)
 
 
+ORDINARY = """
+import os
+import pyseccomp
+from taskengine.delivery.egress import guarded_session
+from workers.automation.program import ProgramConfig, job_for, result_of
+from workers.automation.sandbox_limits import Limits
+from workers.automation.sandbox_run import execute
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(64000)
+    os.setuid(64000)
+def run(code, limits):
+    return execute(job_for(ProgramConfig(code=code), limits))
+print(result_of(run("import os; result = [os.getuid(), os.listdir('/work')]", Limits())))
+print(run("import os\\nwhile True:\\n  try: os.fork()\\n  except OSError: pass", Limits(processes=8)).broken)
+print(run("x = []\\nwhile True: open('/tmp/' + str(len(x)), 'w'); x.append(1)", Limits(files=500)).broken)
+"""
+
+
+def test_it_holds_for_an_ordinary_user_as_for_root() -> None:
+    assert told(sys.executable, "-c", ORDINARY).splitlines() == ["[1000, ['script.py']]", "process", "file"]
+
+
+def test_limits_that_the_worker_was_started_with_are_not_in_the_way() -> None:
+    said = told("prlimit", "--core=0:0", "--memlock=65536:65536", "--nofile=128:128", sys.executable, "-c", PROBE)
+    assert said == "True"
+
+
 def test_a_machine_without_bubblewrap_says_what_to_install(tmp_path: Path) -> None:
     said = told(sys.executable, "-c", PROBE, PATH=str(tmp_path))
     assert said.startswith("False bubblewrap is not installed: install")
