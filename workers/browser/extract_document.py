@@ -6,6 +6,7 @@ No script of the page runs any more once it is made, and no value of it is more 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -33,6 +34,7 @@ class Node:
     block: bool
     cell: bool
     children: list[Node | str] = field(default_factory=list)
+    _steps: dict[int, str] | None = None
 
     @property
     def elements(self) -> list[Node]:
@@ -43,6 +45,18 @@ class Node:
     def classes(self) -> list[str]:
         """The class names, in order."""
         return self.attributes.get("class", "").split()
+
+    def step_to(self, child: Node) -> str:
+        """The CSS step from this element to a child: its tag, and which one of that tag it is if there are several."""
+        if self._steps is None:
+            counts = Counter(one.tag for one in self.elements)
+            seen: Counter[str] = Counter()
+            self._steps = {}
+            for one in self.elements:
+                seen[one.tag] += 1
+                several = counts[one.tag] > 1
+                self._steps[one.index] = f"{one.tag}:nth-of-type({seen[one.tag]})" if several else one.tag
+        return self._steps[child.index]
 
     def walk(self) -> Iterator[Node]:
         """This element and all below it, in the order of the document."""

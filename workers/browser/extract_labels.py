@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 
 from pydantic import JsonValue
 
@@ -25,6 +26,7 @@ _CONTROLS = frozenset(("input", "select", "textarea"))
 _TITLES = ("title", "name", "headline")
 _MOST = 3_000
 _MOST_CLASSED = 5_000
+_MOST_ENTITIES = 50
 _LONGEST = 2_000
 
 Spec = dict[str, JsonValue]
@@ -67,12 +69,10 @@ def _all(document: Document) -> Iterator[Label]:
 
 def _definitions(shown: list[Node]) -> Iterator[Label]:
     for node in shown:
-        if node.tag == "dt" and node.parent is not None:
-            beside = node.parent.elements
-            following = beside[beside.index(node) + 1 :]
-            value = following[0] if following and following[0].tag == "dd" else None
-            if value is not None:
-                yield _beside(node, value, "dt", "dd")
+        beside = node.elements
+        for label, value in pairwise(beside):
+            if (label.tag, value.tag) == ("dt", "dd") and not label.hidden:
+                yield _beside(label, value, "dt", "dd")
 
 
 def _table_rows(shown: list[Node]) -> Iterator[Label]:
@@ -154,6 +154,8 @@ def _named_elements(shown: list[Node]) -> Iterator[Label]:
             continue
         if not any(isinstance(child, str) and child.strip() for child in node.children):
             continue
+        if any(inner.block for inner in node.elements):
+            continue
         for name in node.classes:
             if _NAME.fullmatch(name):
                 # Each of several is told, so that nobody takes the first for the only one.
@@ -168,7 +170,7 @@ def _named_elements(shown: list[Node]) -> Iterator[Label]:
 
 
 def _json_ld(document: Document) -> Iterator[Label]:
-    for entry in entities(structured_data(document)["json_ld"]):
+    for entry in islice(entities(structured_data(document)["json_ld"]), _MOST_ENTITIES):
         kinds = entry.get("@type")
         if (kinds if isinstance(kinds, str) else "") in _NO_THINGS:
             continue

@@ -161,7 +161,8 @@ def _shape(node: Node) -> set[str]:
 def _items_selector(index: _Index, parent: Node, group: Sequence[Node]) -> str:
     """By class or itemtype alone where only such parents have such children, else from the parent on."""
     first = group[0]
-    common = [name for name in first.classes if _NAME.fullmatch(name) and all(name in node.classes for node in group)]
+    shared = set(first.classes).intersection(*(node.classes for node in group[1:]))
+    common = [name for name in first.classes if _NAME.fullmatch(name) and name in shared]
     kind = first.attributes.get("itemtype", "")
     if common:
         bare = first.tag + "".join(f".{name}" for name in common[:2])
@@ -200,10 +201,7 @@ def path_of(node: Node) -> str:
 
 
 def _step(node: Node) -> str:
-    if node.parent is None or node.tag in ("html", "body"):
-        return node.tag
-    same = [child for child in node.parent.elements if child.tag == node.tag]
-    return node.tag if len(same) == 1 else f"{node.tag}:nth-of-type({same.index(node) + 1})"
+    return node.tag if node.parent is None or node.tag in ("html", "body") else node.parent.step_to(node)
 
 
 def _slots(items: Sequence[Node]) -> list[Slot]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,16 +45,16 @@ def json_ld_value(document: Document, path: str) -> JsonValue:
 
 def entities(found: JsonValue) -> Iterator[dict[str, Any]]:
     """All objects of structured data, outer ones first; those of ``@graph`` count as outer ones."""
-    waiting: list[Any] = [found]
+    waiting: deque[Any] = deque([found])
     steps = 0
     while waiting and steps < _MOST_STEPS:
         steps += 1
-        value = waiting.pop(0)
+        value = waiting.popleft()
         if isinstance(value, dict):
             yield value
-            waiting += value.values()
+            waiting.extend(value.values())
         elif isinstance(value, list):
-            waiting += value
+            waiting.extend(value)
 
 
 def _at(value: Any, path: list[str]) -> JsonValue:

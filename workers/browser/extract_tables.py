@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from pydantic import JsonValue
 
@@ -15,6 +16,7 @@ from workers.browser.extract_document import Document, Node
 from workers.browser.extract_fields import number, read_as, shown_value
 
 _MOST_COLUMNS = 200
+_MOST_TABLES = 200
 _MOST_SPAN = 10_000
 _SPACE = re.compile(r"\s+")
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
@@ -75,8 +77,14 @@ def kind_of(node: Node) -> str:
 
 
 def tables_of(document: Document) -> list[Table]:
-    """The visible tables that hold data. One that only lays out others is none."""
-    found = []
+    """The visible tables that hold data, 200 at most. One that only lays out others is none."""
+    if "tables" not in document.made:
+        document.made["tables"] = list(islice(_tables(document), _MOST_TABLES))
+    held: list[Table] = document.made["tables"]
+    return held
+
+
+def _tables(document: Document) -> Iterator[Table]:
     caption = ""
     for node in document.root.walk():
         if node.hidden:
@@ -86,9 +94,8 @@ def tables_of(document: Document) -> list[Table]:
         elif kind_of(node) == "table":
             table = read_table(node, caption)
             if table.rows and not _is_layout(table):
-                found.append(table)
+                yield table
                 caption = ""
-    return found
 
 
 def read_table(node: Node, heading_before: str = "") -> Table:
@@ -278,7 +285,7 @@ def cell_text(cell: Node | None) -> str:
     """What a cell says, without the tables in it."""
     if cell is None:
         return ""
-    inner = [node for node in cell.walk() if node is not cell and kind_of(node) == "table"]
+    inner = {node for node in cell.walk() if node is not cell and kind_of(node) == "table"}
     return _SPACE.sub(" ", cell.raw_text(inner)).strip()
 
 
