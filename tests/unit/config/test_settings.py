@@ -45,3 +45,23 @@ def test_the_api_is_found_by_its_url_or_on_this_machine() -> None:
     assert Settings(port=1234).api_url() == "http://127.0.0.1:1234"
     assert Settings(url="https://x").api_url() == "https://x"
     assert Settings(egress_allow=" a:1, ,b").egress_entries() == ("a:1", "b")
+
+
+@pytest.mark.parametrize(
+    ("values", "variable"),
+    [
+        ({"SMTP_URL": "mail.example.org", "SMTP_FROM": "a@b.org"}, "SMTP_URL"),
+        ({"SMTP_URL": "smtp://mail.example.org?tls=maybe", "SMTP_FROM": "a@b.org"}, "SMTP_URL"),
+        ({"SMTP_URL": "smtps://mail.example.org"}, "SMTP_FROM"),
+        ({"SMTP_URL": "smtps://mail.example.org", "SMTP_FROM": "nobody"}, "SMTP_FROM"),
+        ({"DELIVERY_DELAYS": "5,soon"}, "DELIVERY_DELAYS"),
+        ({"DELIVERY_DELAYS": ""}, "DELIVERY_DELAYS"),
+    ],
+)
+def test_wrong_ways_out_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, values: dict[str, str], variable: str
+) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"TASKENGINE_{name}", value)
+    with pytest.raises(SettingsError, match=f"TASKENGINE_{variable}"):
+        load()
