@@ -11,6 +11,7 @@ with bubblewrap, and that with this worker.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import selectors
@@ -35,9 +36,11 @@ from workers.automation.sandbox_watch import Usage, measure
 LOOK_SECONDS = 0.02
 _CHUNK = 1 << 16
 _FAREWELL_SECONDS = 10
+_PR_SET_CHILD_SUBREAPER = 36
 _STACK_MB = 8
 _ADDRESSES_MB = 64 * 1024
 """Of each process. JavaScript reserves tens of gigabytes that it never uses."""
+_libc = ctypes.CDLL(None)
 _INSIDE = Path(__file__).with_name("sandbox_inside.py")
 
 
@@ -92,10 +95,22 @@ class Finished:
 
 def execute(job: Job, stop: Callable[[], bool] = lambda: False) -> Finished:
     """Run a job to its end. Raises Unavailable where it cannot be isolated."""
-    with ExitStack() as stack:
+    with ExitStack() as stack, _adopting():
         run = _start(stack, job)
         run.attend(stop)
         return run.finished()
+
+
+@contextmanager
+def _adopting() -> Iterator[None]:
+    """Become the parent of what loses its own: bubblewrap ends before number 1 of its sandbox is buried, and in a
+    container there may be nobody else to do that.
+    """
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    try:
+        yield
+    finally:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
 @dataclass
@@ -315,6 +330,8 @@ class _Run:
             if self._init is not None:
                 # Number 1 ends after all others have.
                 select.select([self._init], [], [], _FAREWELL_SECONDS)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitid(os.P_PIDFD, self._init, os.WEXITED | os.WNOHANG)
                 os.close(self._init)
 
     def _hear_of_it(self) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
@@ -135,6 +136,7 @@ def attack_config(attack: Attack, mark: str, given: dict[str, Any]) -> ScriptCon
 def test_it_is_held(attack: Attack, ctx: HandlerContext, mark: str, outside: Outside, peer: Peer) -> None:
     wanted = attack_config(attack, mark, outside.given)
     descriptors = open_descriptors()
+    children = [child.pid for child in psutil.Process().children()]
     if attack.ends is None:
         seen = run(ctx, wanted).result
         assert isinstance(seen, dict)
@@ -147,6 +149,7 @@ def test_it_is_held(attack: Attack, ctx: HandlerContext, mark: str, outside: Out
         assert SECRET not in str(caught.value.info)
     assert marked(mark) == []
     assert open_descriptors() == descriptors
+    assert [child.pid for child in psutil.Process().children()] == children
     outside.assert_untouched(peer)
 
 
