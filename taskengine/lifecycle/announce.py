@@ -65,15 +65,16 @@ def ended(engine: Engine, conn: Connection, ids: Sequence[UUID]) -> None:
         return
     for row in tasks.to_announce(conn, ids):
         try:
-            _tell(engine, row)
+            _tell(engine, conn, row)
         except (HandlerError, WrongKey) as error:
             # The end stands whoever can be told of it; the task's events say who was not.
             info = error.info.as_dict() if isinstance(error, HandlerError) else {"code": error.code}
             log.warning("end_not_told", task_id=str(row.id), error=info)
             events.note(conn, row.id, "task.not_told", {"error": info})
+    engine.db.after_commit(lambda: deliver.ring(engine))
 
 
-def _tell(engine: Engine, row: Any) -> None:
+def _tell(engine: Engine, conn: Connection, row: Any) -> None:
     wanted, status = row.announce, row.status
     notice = _notice(row)
     about = deliver.About(
@@ -84,12 +85,11 @@ def _tell(engine: Engine, row: Any) -> None:
         # A task that is tried again by hand ends again.
         f"task:{row.id}:{status}:{row.attempt}",
     )
-    ways: list[Reach] = []
     if wanted["webhook_url"] is not None:
-        ways.append(Reach("webhook_url", "webhook", engine.cipher.decrypt(wanted["webhook_url"])))
-        deliver.queue(engine, about, notice, ways)
+        way = Reach("webhook_url", "webhook", engine.cipher.decrypt(wanted["webhook_url"]))
+        deliver.store(engine, conn, about, notice, [way])
     if (status == "completed" and wanted["on_complete"]) or (status == "failed" and wanted["on_failure"]):
-        deliver.queue(engine, about, notice, _people(engine, row.organization_id, row.metadata))
+        deliver.store(engine, conn, about, notice, _people(engine, row.organization_id, row.metadata))
 
 
 def _shown(row: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 import structlog
+from sqlalchemy import Connection
 
 from taskengine.broker.publish import BrokerDown
 from taskengine.delivery import messages, signing
@@ -57,13 +58,26 @@ def queue(
 
     ``redact`` stars out secrets in what is shown; what is sent holds them.
     """
+    with engine.db.begin() as conn:
+        ids = store(engine, conn, about, notice, to, redact)
+        engine.db.after_commit(lambda: ring(engine))
+    return ids
+
+
+def store(
+    engine: Engine,
+    conn: Connection,
+    about: About,
+    notice: Notice,
+    to: Sequence[Reach],
+    redact: Callable[[Any], Any] = lambda value: value,
+) -> list[UUID]:
+    """The same within a transaction of the caller's, who rings once for all that it stores."""
     data = clean_json(dict(notice.data))
     if len(orjson.dumps(data)) > _MOST_DATA_BYTES:
         raise PermanentError("message_too_large", f"data has more than {_MOST_DATA_BYTES} bytes as JSON")
     rows = [_row(engine, about, notice, data, way, redact) for way in to]
-    with engine.db.begin() as conn:
-        ids = deliveries.add(conn, about.organization_id, rows)
-        engine.db.after_commit(lambda: ring(engine))
+    ids = deliveries.add(conn, about.organization_id, rows)
     return [ids[row["dedupe_key"]] for row in rows]
 
 
