@@ -234,7 +234,11 @@ class _Exchange(BaseHTTPRequestHandler):
         llm.requests.append(request)
         llm.arrived.set()
         for rule in list(llm.rules):
-            answer = rule(request)
+            try:
+                answer = rule(request)
+            except Exception as error:
+                self._error(400, f"the test's rule failed: {error!r}", {})
+                return
             if answer is not None:
                 self._answer(request, answer)
                 return

@@ -66,6 +66,7 @@ class Element:
     def line(self) -> str:
         """One line of an outline."""
         parts = [f"[{self.index}] {self.role}", repr(self.name or self.text)]
+        parts += [f"title={self.title!r}"] if self.title and self.title != self.name else []
         parts += [f"value={self.value!r}"] if self.value and self.value != self.name else []
         parts += [f"placeholder={self.placeholder!r}"] if self.placeholder and self.placeholder != self.name else []
         parts += [f"options={list(self.options[:15])}"] if self.options else []

@@ -234,6 +234,33 @@ CASES: dict[str, list[Case]] = {
 }  # fmt: skip
 
 
+MODEL_CASES: dict[str, tuple[str, Wants, str | None, str | None]] = {
+    "shop": ("put the cheapest lamp into the cart", "click", "button 'Add to cart' in 'Blue Lamp'", "add-blue"),
+    "login": ("let me in", "click", "button 'Sign in'", "signin"),
+    "search_results": ("open the result about what stops a bike", "click", "link 'Brake adjustment", "r2"),
+    "orders_table": ("edit the largest order", "click", "near '1002 Bob Stone", "edit-bob"),
+    "cookie_banner": ("agree to being tracked", "click", "button 'Accept all'", "accept"),
+    "modal": ("get rid of Apollo", "click", "button 'Delete'", "delete"),
+    "wizard": ("say that I live in Germany", "select", "'Country of residence'", "country"),
+    "settings": ("make the screen easier on the eyes", "check", "switch 'Dark mode'", "dark"),
+    "date_picker": ("say that we leave on 21.05.2027", "type", "'Departure'", "departure"),
+    "files": ("fetch the spreadsheet", "click", "near 'budget.xlsx", "download-budget"),
+    "forum": ("write back to whoever uses flux", "click", "button 'Reply' in 'Post by Tom", "reply-tom"),
+    "news": ("hear it instead of reading it", "click", "button 'Listen", "listen"),
+    "checkout": ("buy it", "click", "button 'Place order'", "order"),
+    "map": ("where am I", "click", "title='My location'", "locate"),
+    "tabs": ("show what they owe us", "click", "tab 'Invoices'", "tab-invoices"),
+    "tree": ("close every folder", "click", "button 'Collapse all'", "collapse"),
+    "duplicates": ("change the request", "click", None, None),
+    "icons": ("write a new message", "click", "button 'Compose'", "compose"),
+    "german": ("agree to the general terms", "check", "Ich stimme", "agb"),
+    "frames": ("enter the security code 123", "type", "'CVC'", "cvc"),
+}
+"""Words that only a model can bring to an element of the page: the words, what is to be done, a part of the line that
+the model chooses (None: it says that it cannot tell), and the element's mark.
+"""
+
+
 @contextmanager
 def serving_pages() -> Iterator[Peer]:
     """Each page at its own name."""

@@ -11,7 +11,7 @@ import pytest
 from taskengine.delivery.egress import guarded_session
 from taskengine.domain.errors import PermanentError
 from tests.integration.workers.context import HandlerContext
-from tests.integration.workers.everyday import CASES, serving_pages
+from tests.integration.workers.everyday import CASES, MODEL_CASES, serving_pages
 from tests.integration.workers.peers import Peer
 from tests.llm_server import API_KEY, MODEL, LlmServer, Request, running_llm_server
 from workers.browser import pool
@@ -140,7 +140,7 @@ def test_an_element_that_comes_late_is_waited_for(session: Session, pages: Peer)
     session.page.evaluate(
         """() => { let n = 0; const add = () => { document.body.insertAdjacentHTML('beforeend',
         n++ < 5 ? '<a href="#">News</a>' : '<button data-is="late">Publish</button>');
-        if (n < 7) setTimeout(add, 150) }; add() }"""
+        if (n < 6) setTimeout(add, 150) }; add() }"""
     )
 
     assert mark(session, resolve(session, "click Publish", wants="click")) == "late"
@@ -166,21 +166,17 @@ def test_with_a_model_clear_words_do_not_ask_it(session: Session, pages: Peer, l
     assert llm.requests == []
 
 
-UNCLEAR = [
-    ("shop", "put the cheapest lamp into the cart", "click", "button 'Add to cart' in 'Blue Lamp'", "add-blue"),
-    ("login", "let me in", "click", "button 'Sign in'", "signin"),
-    ("icons", "write a new message", "click", "button 'Compose'", "compose"),
-    ("german", "agree to the general terms", "check", "Ich stimme", "agb"),
-    ("frames", "enter the security code 123", "type", "'CVC'", "cvc"),
-]
-
-
-@pytest.mark.parametrize(("page", "words", "wants", "line", "expected"), UNCLEAR)
-def test_a_model_finds_what_words_alone_do_not(
-    page: str, words: str, wants: Any, line: str, expected: str, session: Session, pages: Peer, llm: LlmServer
+@pytest.mark.parametrize("page", MODEL_CASES)
+def test_a_model_finds_what_words_alone_do_not_and_its_choice_is_replayed(
+    page: str, session: Session, pages: Peer, llm: LlmServer
 ) -> None:
+    words, wants, line, expected = MODEL_CASES[page]
     session.page.goto(pages.url(f"/{page}"))
-    llm.rule(lambda request: choice(number_of(request, line)))
+    llm.rule(lambda request: choice(None if line is None else number_of(request, line)))
+    if expected is None:
+        with pytest.raises(PermanentError, match="the language model found nothing"):
+            resolve(session, words, wants=wants)
+        return
     found = resolve(session, words, wants=wants)
     asked = len(llm.requests)
     again = resolve(session, words, wants=wants)
@@ -189,6 +185,16 @@ def test_a_model_finds_what_words_alone_do_not(
     assert (again.how, mark(session, again)) == ("replay", expected)
     assert (asked, len(llm.requests)) == (1, 1)
     assert llm.refused == []
+
+
+@pytest.mark.parametrize("page", MODEL_CASES)
+def test_without_a_model_the_same_words_are_refused(page: str, session: Session, pages: Peer) -> None:
+    words, wants, _, _ = MODEL_CASES[page]
+    session.page.goto(pages.url(f"/{page}"))
+
+    with pytest.raises(PermanentError) as caught:
+        resolve(session, words, wants=wants)
+    assert caught.value.info.code == "instruction_unclear"
 
 
 def test_where_the_page_has_changed_the_model_is_asked_again(session: Session, pages: Peer, llm: LlmServer) -> None:
