@@ -14,6 +14,7 @@ import pytest
 from taskengine import runtime
 from taskengine.domain.task import TaskSpec
 from taskengine.lifecycle import keys, query
+from taskengine.lifecycle.cancel import cancel
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.submit import submit
 from tests.integration.workers.test_sandbox import marked
@@ -79,14 +80,22 @@ def test_a_worker_that_cannot_isolate_says_so_at_its_start_and_refuses_scripts(
         stack.stop(WORKER)
 
 
-def test_a_pool_process_that_is_killed_takes_the_script_with_it(stack: Stack, engine: Engine) -> None:
+STAYS = "import os, time\nif os.fork() == 0: os.setsid()\ntime.sleep(600)"
+
+
+def test_a_script_ends_with_its_task_and_with_its_worker(stack: Stack, engine: Engine) -> None:
     stack.start(WORKER)
     try:
         assert ended(engine, submitted(engine, code="result = input * 2", input=21))["result"]["result"] == 42
         mark = f"mark-{uuid4().hex}"
-        code = "import os, time\nif os.fork() == 0: os.setsid()\ntime.sleep(600)"
-        submitted(engine, code=code, env={"MARK": mark})
+        cancelled = submitted(engine, code=STAYS, env={"MARK": mark})
         eventually(lambda: len(marked(mark)) >= 2, 60, "the script runs")
+        cancel(engine, keys.local_caller(engine), cancelled, "no longer wanted")
+        assert ended(engine, cancelled)["status"] == "cancelled"
+        assert marked(mark) == []
+
+        submitted(engine, code=STAYS, env={"MARK": mark})
+        eventually(lambda: len(marked(mark)) >= 2, 60, "the next script runs")
         for process in stack.pool(WORKER):
             os.kill(process, signal.SIGKILL)
         eventually(lambda: not marked(mark), 60, "everything inside has ended")
