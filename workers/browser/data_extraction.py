@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import orjson
 from pydantic import Field, JsonValue, TypeAdapter, model_validator
@@ -15,11 +15,12 @@ from taskengine.domain.outcome import Outcome, Succeeded
 from taskengine.handlers.base import Context, Handler, HandlerOutput
 from workers.browser.automation_config import BrowserConfig
 from workers.browser.extract_config import ExtractConfig, Selector
-from workers.browser.extract_run import ExtractResult, check_schema
-from workers.browser.session import Session, open_session
 from workers.browser.step_config import Step, WebAddress
 from workers.browser.step_result import RefusedRequest, StepResult, StoredPart, refused, stored
-from workers.browser.steps import StepsOptions, run_steps
+
+if TYPE_CHECKING:
+    from workers.browser.extract_run import ExtractResult
+    from workers.browser.session import Session
 
 FILE_BYTES = 200_000
 """Larger data is stored as a file too."""
@@ -108,6 +109,11 @@ class DataExtraction(Handler[DataExtractionConfig]):
 
     def run(self, ctx: Context, config: DataExtractionConfig) -> Outcome:
         """Run the steps in a fresh session, and check and store their data."""
+        # Playwright and the libraries that read pages come with them; only a process that extracts should load these.
+        from workers.browser.extract_run import check_schema  # noqa: PLC0415 - see above
+        from workers.browser.session import open_session  # noqa: PLC0415 - see above
+        from workers.browser.steps import StepsOptions, run_steps  # noqa: PLC0415 - see above
+
         found: dict[str, ExtractResult] = {}
         options = StepsOptions(
             timeout_ms=config.step_timeout, screenshots=config.screenshots, on_extract=found.__setitem__

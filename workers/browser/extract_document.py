@@ -34,6 +34,8 @@ class Node:
     block: bool
     cell: bool
     children: list[Node | str] = field(default_factory=list)
+    size: int = 0
+    """How many elements and texts are in it, at any depth."""
     _steps: dict[int, str] | None = None
 
     @property

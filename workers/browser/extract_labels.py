@@ -27,6 +27,7 @@ _TITLES = ("title", "name", "headline")
 _MOST = 3_000
 _MOST_CLASSED = 5_000
 _MOST_ENTITIES = 50
+_MOST_INSIDE = 200
 _LONGEST = 2_000
 
 Spec = dict[str, JsonValue]
@@ -56,13 +57,14 @@ def labels_of(document: Document) -> list[Label]:
 
 def _all(document: Document) -> Iterator[Label]:
     shown = [node for node in document.root.walk() if not node.hidden]
+    small = [node for node in shown if node.size <= _MOST_INSIDE]
     yield from _definitions(shown)
     yield from _table_rows(shown)
-    yield from _controls(shown)
-    yield from _said_in_lines(shown)
-    yield from _microdata(document, shown)
-    yield from _headline(shown)
-    yield from _named_elements(shown)
+    yield from _controls(small)
+    yield from _said_in_lines(small)
+    yield from _microdata(document, small)
+    yield from _headline(small)
+    yield from _named_elements(small)
     yield from _json_ld(document)
     yield from _meta(document)
 

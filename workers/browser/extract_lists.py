@@ -28,7 +28,8 @@ _MOST_ITEMS_LOOKED_AT = 40
 _MOST_NODES_OF_ITEM = 300
 _MOST_LISTS = 60
 
-_Index = dict[str, list[Node]]
+_Index = dict[str, set[tuple[str, ...]]]
+"""For each tag with a class or itemtype, the kinds of elements that such elements stand in."""
 
 
 @dataclass
@@ -166,23 +167,24 @@ def _items_selector(index: _Index, parent: Node, group: Sequence[Node]) -> str:
     kind = first.attributes.get("itemtype", "")
     if common:
         bare = first.tag + "".join(f".{name}" for name in common[:2])
-        everywhere = [node for node in index[f"{first.tag}.{common[0]}"] if set(common[:2]) <= set(node.classes)]
+        parents = index[f"{first.tag}.{common[0]}"]
     elif kind and '"' not in kind and "\\" not in kind:
         bare = f'{first.tag}[itemtype="{kind}"]'
-        everywhere = index[f"{first.tag}[{kind}]"]
+        parents = index[f"{first.tag}[{kind}]"]
     else:
         return f"{path_of(parent)} > {first.tag}"
-    parents = {(node.parent.tag, *node.parent.classes) for node in everywhere if node.parent is not None}
     return bare if len(parents) == 1 else f"{path_of(parent)} > {bare}"
 
 
 def _indexed(document: Document) -> _Index:
-    index: _Index = defaultdict(list)
-    for node in document.root.walk():
-        for name in node.classes:
-            index[f"{node.tag}.{name}"].append(node)
-        if "itemtype" in node.attributes:
-            index[f"{node.tag}[{node.attributes['itemtype']}]"].append(node)
+    index: _Index = defaultdict(set)
+    for parent in document.root.walk():
+        kind = (parent.tag, *parent.classes)
+        for node in parent.elements:
+            for name in node.classes:
+                index[f"{node.tag}.{name}"].add(kind)
+            if "itemtype" in node.attributes:
+                index[f"{node.tag}[{node.attributes['itemtype']}]"].add(kind)
     return index
 
 

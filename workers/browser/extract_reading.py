@@ -172,4 +172,8 @@ def build(entries: Sequence[Sequence[Any]]) -> dict[int, Node]:
         nodes[index] = node
         if parent is not None:
             parent.children.append(node)
+    for node in reversed(nodes.values()):
+        node.size += len(node.children)
+        if node.parent is not None:
+            node.parent.size += node.size
     return nodes
