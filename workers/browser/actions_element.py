@@ -55,6 +55,8 @@ def type_text(session: Session, config: TypeConfig, clock: Clock) -> dict[str, A
         raise PermanentError("nothing_to_type", "the instruction does not say what to type; give text")
     if config.sensitive or _is_password(field):
         session.ctx.hide(text)
+    if config.sensitive or config.totp is not None or session.ctx.redacted(text) != text:
+        session.cover(field)
     if config.totp is not None:
         # The wait for the code was not the field's fault.
         clock = Clock(clock.timeout_ms, time.monotonic())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from taskengine.domain.wire import Key, no_nul
 from taskengine.handlers.base import HandlerConfig
-from workers.browser.session import SessionOptions
+
+if TYPE_CHECKING:
+    from workers.browser.session import SessionOptions
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -84,6 +86,8 @@ class BrowserConfig(HandlerConfig):
 
     def session_options(self) -> SessionOptions:
         """What the session is opened with."""
+        from workers.browser.session import SessionOptions  # noqa: PLC0415 - the config is read without Playwright
+
         return SessionOptions(
             viewport=(self.viewport.width, self.viewport.height),
             locale=self.locale,

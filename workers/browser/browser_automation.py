@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import orjson
 from pydantic import Field, JsonValue, model_validator
@@ -12,10 +12,12 @@ from pydantic import Field, JsonValue, model_validator
 from taskengine.domain.outcome import Outcome, Succeeded
 from taskengine.handlers.base import Context, Handler, HandlerOutput
 from workers.browser.automation_config import BrowserConfig
-from workers.browser.session import Session, open_session
 from workers.browser.step_config import Step, TypeStep
 from workers.browser.step_result import RefusedRequest, StepResult, StoredPart, refused, stored
-from workers.browser.steps import StepsOptions, run_steps
+
+if TYPE_CHECKING:
+    from workers.browser.session import Session
+    from workers.browser.steps import StepsOptions
 
 _INLINE_BYTES = 512 * 1024
 
@@ -81,6 +83,10 @@ class BrowserAutomation(Handler[BrowserAutomationConfig]):
 
     def run(self, ctx: Context, config: BrowserAutomationConfig) -> Outcome:
         """Run the steps in a fresh session."""
+        # Playwright comes with them, which only a process that drives a browser should load.
+        from workers.browser.session import open_session  # noqa: PLC0415 - see above
+        from workers.browser.steps import StepsOptions, run_steps  # noqa: PLC0415 - see above
+
         if config.trace and _types_secrets(config.automation_steps):
             ctx.log(
                 "the trace shows what pages show; secrets that are typed are taken out of its texts", level="warning"

@@ -207,7 +207,8 @@ def sweep() -> None:
             about = path.stat()
             if about.st_uid != os.geteuid() or about.st_mtime > time.time() - _BEING_MADE_SECONDS:
                 continue
-            with (path / "lock").open("rb") as lock:
+            # Made anew where a removal was cut short after it.
+            with (path / "lock").open("ab") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(path, ignore_errors=True)
         except OSError:

@@ -7,16 +7,20 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import structlog
-from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
 from taskengine.delivery.addresses import EgressPolicy
 from taskengine.domain.errors import TransientError
 from workers.browser import socket_owner
 from workers.browser.egress_proxy import EgressProxy
-from workers.browser.launch import Launched, find_executable, launch
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Playwright
+
+    from workers.browser.launch import Launched
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +75,8 @@ class Pool:
         self._proxy: EgressProxy | None = None
         self._launched: Launched | None = None
         self._tasks = 0
+        self._asking: int | None = None
+        """The process of Chromium that last came to the proxy: one of them makes all its connections."""
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[Lent]:
@@ -112,6 +118,11 @@ class Pool:
     def _ready(self) -> Lent:
         if self._launched is not None and not self._alive(self._launched):
             self._drop()
+        # Playwright is loaded by the first task: every worker knows the pool, and one of them drives a browser.
+        from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415 - see above
+
+        from workers.browser.launch import find_executable, launch  # noqa: PLC0415 - see above
+
         if self._driver is None:
             try:
                 self._driver = sync_playwright().start()
@@ -129,7 +140,8 @@ class Pool:
         launched, proxy = self._launched, self._proxy
         if launched is None or proxy is None:
             return False
-        return socket_owner.belongs_to(launched.keeper, launched.uid, port, proxy.port)
+        self._asking = socket_owner.owner(launched.keeper, launched.uid, port, proxy.port, self._asking)
+        return self._asking is not None
 
     def _alive(self, launched: Launched) -> bool:
         return launched.browser.is_connected() and not launched.ended()

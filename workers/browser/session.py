@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, Dialog, Download, Error, Page, Request, WebSocket
+from playwright.sync_api import BrowserContext, Dialog, Download, Error, Locator, Page, Request, WebSocket
 
 from taskengine.domain.errors import HandlerError
 from taskengine.handlers.base import ArtifactRef, Context
@@ -64,6 +64,7 @@ class Session:
         """How many pages opened by themselves."""
         self.trace_file: ArtifactRef | None = None
         self._pages: list[Page] = []
+        self._secret_fields: list[Locator] = []
         self._kinds: dict[str, str] = {}
         """What wanted each URL that was asked for."""
         self._tunnelled: dict[tuple[str, int], list[str]] = {}
@@ -100,8 +101,19 @@ class Session:
     def screenshot(self, name: str, full_page: bool = False) -> ArtifactRef:
         """Store a picture of the current page."""
         with self.supervision.limit(_SHOT_SECONDS, "the screenshot"):
-            data = recording.picture(self.page, full_page)
+            data = recording.picture(self.page, full_page, self.covered)
         return self.ctx.artifact(f"{name}.png", data, "image/png")
+
+    def cover(self, field: Locator) -> None:
+        """From now on, this form field is a grey box on pictures: it holds a secret."""
+        if len(self._secret_fields) < _MOST_EVENTS:
+            self._secret_fields.append(field)
+
+    @property
+    def covered(self) -> list[Locator]:
+        """The fields of the current page that hold a secret."""
+        page = self.page
+        return [field for field in self._secret_fields if field.page == page]
 
     def dom(self, name: str) -> ArtifactRef:
         """Store the current page's DOM, redacted."""
@@ -164,6 +176,8 @@ class Session:
             with contextlib.suppress(Error, HandlerError):
                 self._store_trace()
             return
+        for download in self.downloads:
+            self.ctx.log("a download was not kept; take it with a download step", name=download.suggested_filename)
         with self.errors("keeping the session"):
             self._store_trace()
             if self.options.save:

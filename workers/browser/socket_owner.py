@@ -22,19 +22,29 @@ def tree(root: int) -> Iterator[int]:
                 continue
 
 
-def belongs_to(root: int, uid: int, port: int, listener: int) -> bool:
-    """Whether the connection from loopback ``port`` to ``listener`` is one of the tree below process ``root``.
-
-    ``uid`` is the user that the tree runs as. Where that is a user of its own it suffices; where it is ours, the
-    processes' descriptors are looked at too.
+def owner(root: int, uid: int, port: int, listener: int, likely: int | None = None) -> int | None:
+    """Which process of the tree below ``root``, running as ``uid``, has the connection from loopback ``port`` to
+    ``listener``; None when it is none of them. ``likely`` is looked at first.
     """
     found = _row(port, listener)
     if found is None or found[0] != uid:
-        return False
-    if uid != os.geteuid():
-        return True
+        return None
     wanted = f"socket:[{found[1]}]"
-    return any(_holds(pid, wanted) for pid in tree(root))
+    if likely is not None and _holds(likely, wanted) and _is_below(likely, root):
+        return likely
+    return next((pid for pid in tree(root) if _holds(pid, wanted)), None)
+
+
+def _is_below(pid: int, root: int) -> bool:
+    while pid > 1:
+        if pid == root:
+            return True
+        try:
+            # The name in brackets may hold anything; what follows it are a state and the parent.
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return False
+    return False
 
 
 def _row(port: int, listener: int) -> tuple[int, str] | None:

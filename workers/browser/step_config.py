@@ -80,7 +80,7 @@ class StoredSecret(HandlerConfig):
 class TypeConfig(Pointing):
     """Fill a form field."""
 
-    text: LongText | None = Field(None, description="What to type.")
+    text: LongText | None = Field(None, description="What to type; pass what is secret as `{{ secrets.NAME }}`.")
     totp: StoredSecret | None = Field(None, description="Type a one-time code instead of a text.")
     clear: bool = Field(True, description="Empty the field first.")
     delay: Milliseconds | None = Field(

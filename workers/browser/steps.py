@@ -14,7 +14,7 @@ from pydantic import JsonValue
 from taskengine.domain.cleaning import clean_json
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
 from taskengine.handlers.base import ArtifactRef, StepRecord
-from workers.browser import actions_element, actions_files, actions_page
+from workers.browser import actions_element, actions_files, actions_page, recording
 from workers.browser.elements import Clock, find
 from workers.browser.extraction import ExtractResult, extract
 from workers.browser.session import Session, allowed
@@ -214,7 +214,8 @@ def _screenshot(
         went.screenshot = session.screenshot(name, full_page=config.full_page)
     else:
         element = find(session, target, "read", clock).locator
-        went.screenshot = session.ctx.artifact(f"{name}.png", element.screenshot(timeout=clock.left_ms()), "image/png")
+        data = recording.picture_of(element, clock.left_ms(), session.covered)
+        went.screenshot = session.ctx.artifact(f"{name}.png", data, "image/png")
     record.attach("screenshot", went.screenshot)
     if config.dom:
         went.dom = session.dom(name)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
-from playwright.sync_api import FrameLocator, Locator, Page
 from pydantic import Field, StringConstraints, model_validator
 
 from taskengine.domain.errors import PermanentError
 from taskengine.handlers.base import HandlerConfig
+
+if TYPE_CHECKING:  # the API reads configs without Playwright
+    from playwright.sync_api import FrameLocator, Locator, Page
 
 Wants = Literal["click", "type", "select", "check", "hover", "upload", "read", "scroll"]
 """What is to be done with the element; it tells which elements plain words may mean."""

@@ -13,6 +13,7 @@ import psutil
 import pyotp
 import pytest
 import requests
+from PIL import Image
 from pydantic import ValidationError
 
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
@@ -119,6 +120,15 @@ def test_neither_the_password_nor_the_code_is_recorded(drive: Drive, ctx: Handle
         assert PASSWORD not in text
         assert TOTP_SECRET not in text
         assert code not in text
+
+
+def test_a_field_that_holds_a_code_is_covered_on_pictures(drive: Drive, ctx: HandlerContext) -> None:
+    *steps, _, _ = sign_in(secret=TOTP_SECRET)
+    output = drive(*steps, do("screenshot"), do("screenshot", selector="form"))
+    for step in output.steps[-2:]:
+        assert step.screenshot is not None
+        with Image.open(ctx.artifacts[step.screenshot.id]) as picture:
+            assert picture.convert("RGB").tobytes().count(bytes.fromhex("808080") * 100) > 20
 
 
 def test_it_waits_for_a_pushed_code(drive: Drive, ctx: HandlerContext, site: Site) -> None:
@@ -290,7 +300,7 @@ def test_a_step_that_fails_leaves_a_picture_and_the_dom(drive: Drive, ctx: Handl
 
 def test_nothing_is_pictured_where_none_is_wanted(drive: Drive, ctx: HandlerContext) -> None:
     with pytest.raises(PermanentError):
-        drive(to("/"), do("assert", text="No such text"), screenshots="none", stepTimeout=200)
+        drive(to("/"), {**do("assert", text="No such text"), "timeout": 200}, screenshots="none")
     assert ctx.artifacts == {}
 
 
@@ -413,14 +423,11 @@ def test_every_way_to_a_private_address_is_refused_and_told(drive: Drive, ctx: H
     assert "request refused" in ctx.everything()
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize(
-    "host", ["127.0.0.9:8765", "localhost.localdomain", "[::1]", "10.0.0.1", "169.254.169.254", "0"]
-)
-def test_opening_a_private_address_is_refused(drive: Drive, scheme: str, host: str) -> None:
-    with pytest.raises(HandlerError) as caught:
-        drive(to(f"{scheme}://{host}/"), screenshots="none")
-    assert caught.value.info.code == "egress_refused" or "localdomain" in host
+@pytest.mark.parametrize("url", [f"http://{PRIVATE}/", "https://[::1]/", "http://169.254.169.254/latest"])
+def test_opening_a_private_address_is_refused(drive: Drive, url: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        drive(to(url), screenshots="none")
+    assert caught.value.info.code == "egress_refused"
 
 
 def test_a_redirect_to_a_private_address_is_refused(drive: Drive) -> None:
@@ -556,7 +563,7 @@ def test_it_does_not_run_as_root_with_its_sandbox_off(drive: Drive) -> None:
 def test_many_tasks_in_a_row_leave_no_process_context_or_file(
     drive: Drive, tmp_path: Path, ctx: HandlerContext
 ) -> None:
-    count = int(os.environ.get("BROWSER_TASKS", "8"))
+    count = int(os.environ.get("BROWSER_TASKS", "5"))
     drive(to("/products"))
     held = pool.pool()
     before, size = descriptors(), held.memory_mb()
