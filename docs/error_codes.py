@@ -81,6 +81,8 @@ def _browsing(retried: str, meaning: str) -> Code:
     return Code("browser_task", retried, meaning)
 
 
+_PAGES_TOO = "api_call, browser tasks"
+
 YES, NO, BY_STATUS = "yes", "no", "by status"
 
 CODES: dict[str, Code] = {
@@ -110,6 +112,7 @@ CODES: dict[str, Code] = {
         "The engine met a fault of its own at this step. The log of the process has the trace: report it."
     ),
     "unknown_secret": _engine(NO, "The config names a secret that the organization does not have."),
+    "unknown_artifact": _engine(NO, "The config names a stored file that the organization does not have."),
     "unknown_type": _engine(YES, "The worker lacks the package that brings this task type."),
     "upstream_failed": _engine(
         NO,
@@ -155,12 +158,18 @@ CODES: dict[str, Code] = {
     "smtp_refused": _delivery(BY_STATUS, "The mail server refused the address or the message; 4xx is tried again."),
     "echo_failed": Code("echo", YES, "`failTimes` told it to fail."),
     "echo_stopped": Code("echo", YES, "It was told to stop while it slept."),
-    "http_status": _call(BY_STATUS, "The status is not an expected one. 408, 425, 429 and 5xx are tried again."),
+    "http_status": Code(
+        _PAGES_TOO, BY_STATUS, "The status is not an expected one. 408, 425, 429 and 5xx are tried again."
+    ),
     "http_timeout": _call(YES, "No complete answer within `timeout`."),
     "http_connection": _call(YES, "Lookup, connection, TLS or transfer failed."),
-    "egress_refused": _call(NO, "The target's address is private and `TASKENGINE_EGRESS_ALLOW` does not name it."),
-    "invalid_request": _call(NO, "The request cannot be sent as it is: URL, header, redirect to another scheme."),
-    "too_many_redirects": _call(NO, "More redirects than `maxRedirects`."),
+    "egress_refused": Code(
+        _PAGES_TOO, NO, "The target's address is private and `TASKENGINE_EGRESS_ALLOW` does not name it."
+    ),
+    "invalid_request": Code(
+        _PAGES_TOO, NO, "The request cannot be sent as it is: URL, header, redirect to another scheme."
+    ),
+    "too_many_redirects": Code(_PAGES_TOO, NO, "More redirects than `maxRedirects`, or than a browser follows."),
     "response_too_large": _call(NO, "The body exceeds `maxResponseBytes`."),
     "bad_response": _call(NO, "The body is not what its content type says."),
     "extract_failed": _call(NO, "A JSON pointer of `extract` points to nothing."),
