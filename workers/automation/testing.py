@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,6 @@ from taskengine.domain.outcome import Outcome, Succeeded
 from taskengine.handlers.base import Context, Handler, HandlerOutput
 from workers.automation import sandbox
 from workers.automation.code_source import SourceConfig, opened
-from workers.automation.junit import Case, read
 from workers.automation.program import (
     RESERVED_MB,
     InnerPath,
@@ -31,6 +30,9 @@ from workers.automation.program import (
 )
 from workers.automation.sandbox_limits import MEGABYTE, Limits, LimitsConfig
 from workers.automation.sandbox_run import Finished, Job
+
+if TYPE_CHECKING:
+    from workers.automation.junit import Case
 
 _LIMITS = Limits(wall_seconds=240, cpu_seconds=240, memory_mb=1024, processes=128, disk_mb=256, files=20_000)
 _UNITTEST = Path(__file__).with_name("unittest_inside.py")
@@ -181,6 +183,8 @@ class Testing(Handler[TestingConfig]):
 
 def _cases(finished: Finished, paths: Sequence[str]) -> list[Case]:
     """All tests of all reports; without a report, the program has failed."""
+    from workers.automation.junit import read  # noqa: PLC0415 - its parser is loaded where tests are run, and only there
+
     cases = [case for path in paths if path in finished.files for case in read(finished.files[path], path)]
     if any(path in finished.files for path in paths):
         return cases

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -20,7 +22,7 @@ from taskengine.domain.errors import TransientError
 from taskengine.domain.outcome import Outcome, Succeeded
 from taskengine.domain.wire import no_nul
 from taskengine.handlers.base import Context, Handler, HandlerConfig, HandlerOutput
-from workers.reporting import as_html, as_pdf, as_xlsx, wording
+from workers.reporting import wording
 from workers.reporting.cells import harmless
 from workers.reporting.document import Cell, Chart, Column, ColumnKind, Document, Section, Series, Table
 
@@ -192,17 +194,23 @@ def _json(document: Document) -> bytes:
     return orjson.dumps(shown, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
+def _rendered(name: Format, document: Document) -> bytes:
+    # Imported when it is needed: every process knows this type, and few draw charts.
+    data: bytes = import_module(f"workers.reporting.as_{name}").render(document)
+    return data
+
+
 def _xlsx(document: Document) -> bytes:
     """Without the chart: a spreadsheet's would show the table's own order, and only its first columns."""
     plain = tuple(replace(section, charts=()) for section in document.sections)
-    return as_xlsx.render(replace(document, sections=plain))
+    return _rendered("xlsx", replace(document, sections=plain))
 
 
 _FORMS: Mapping[Format, tuple[str, Callable[[Document], bytes]]] = {
     "json": ("application/json", _json),
     "csv": ("text/csv; charset=utf-8", _csv),
-    "html": ("text/html; charset=utf-8", as_html.render),
-    "pdf": ("application/pdf", as_pdf.render),
+    "html": ("text/html; charset=utf-8", partial(_rendered, "html")),
+    "pdf": ("application/pdf", partial(_rendered, "pdf")),
     "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", _xlsx),
 }
 
