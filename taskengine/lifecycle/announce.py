@@ -27,7 +27,6 @@ log = structlog.get_logger(__name__)
 
 _MOST_RESULT_BYTES = 64 * 1024
 _SEVERITIES = {"completed": "success", "failed": "error"}
-_FLAGS = ("notify_on_complete", "notify_on_failure")
 
 
 def stored(engine: Engine, spec: TaskSpec) -> dict[str, Any] | None:
@@ -44,14 +43,16 @@ def stored(engine: Engine, spec: TaskSpec) -> dict[str, Any] | None:
 
 
 def faults(engine: Engine, caller: Caller, spec: TaskSpec) -> Iterator[FieldError]:
-    """Who asks to be notified and cannot be reached hears so when the task is sent, not when it has failed."""
-    flags = [name for name in _FLAGS if getattr(spec, name)]
-    if not flags:
+    """Who says where the answer goes, and cannot be reached there, hears so when the task is sent, not at its end.
+
+    That nobody is owner yet is no fault of the task: an owner may come before it ends.
+    """
+    if not spec.metadata.get("reply_to") or not (spec.notify_on_complete or spec.notify_on_failure):
         return
     try:
         _people(engine, caller.organization_id, spec.metadata)
     except PermanentError as error:
-        yield FieldError((flags[0],), error.info.message, error.info.code)
+        yield FieldError(("metadata", "reply_to"), error.info.message, error.info.code)
 
 
 def _people(engine: Engine, organization_id: UUID, metadata: dict[str, Any]) -> list[Reach]:

@@ -134,11 +134,11 @@ def test_a_task_that_is_done_again_ends_again(bench: Bench, receiver: Peer) -> N
     assert [message["type"] for message in said(bench, receiver)] == ["task.failed", "task.completed"]
 
 
-def test_who_cannot_be_reached_hears_so_at_submit(bench: Bench) -> None:
+def test_a_way_back_that_leads_nowhere_is_refused_at_submit(bench: Bench) -> None:
     with pytest.raises(Invalid) as caught:
-        bench.submit({"notify_on_failure": True})
+        bench.submit({"notify_on_failure": True, "metadata": {"reply_to": "zoe"}})
     [fault] = caught.value.errors
-    assert (fault.loc[1:], fault.type) == (("notify_on_failure",), "no_channel")
+    assert (fault.loc[1:], fault.type) == (("metadata", "reply_to"), "unknown_recipient")
 
 
 def test_an_owner_who_left_keeps_no_task_from_its_end(bench: Bench, receiver: Peer) -> None:
