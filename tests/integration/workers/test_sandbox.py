@@ -52,9 +52,15 @@ def marked(word: str) -> list[int]:
     return found
 
 
-def open_descriptors() -> int:
-    """How many this process has."""
-    return len(list(Path("/proc/self/fd").iterdir()))
+def open_descriptors() -> list[str]:
+    """Those of this process that are of the kinds that a sandbox needs; other threads come and go with theirs."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = str(entry.readlink())
+            if target.startswith(("pipe:", "/memfd:", "anon_inode:[pidfd]")):
+                found.append(target)
+    return sorted(found)
 
 
 @dataclass
