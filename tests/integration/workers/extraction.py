@@ -59,7 +59,7 @@ class Taking:
 @contextmanager
 def taking(folder: Path) -> Iterator[Taking]:
     """A site, a browser, and one session in it."""
-    pool.configure(pool.BrowserOptions(egress=("127.0.0.1",)))
+    pool.configure(pool.BrowserOptions(egress=("127.0.0.1", "127.0.0.2")))
     try:
         with serving_pages() as site, guarded_session(["127.0.0.1"]) as http:
             ctx = HandlerContext(http, folder)

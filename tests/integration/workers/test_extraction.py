@@ -9,6 +9,7 @@ import pytest
 
 from taskengine.domain.errors import PermanentError
 from tests.integration.workers.extraction import Taking, serve, taking
+from tests.integration.workers.peers import running_peer
 from workers.browser import extract_reading
 
 
@@ -202,4 +203,8 @@ def test_passwords_are_never_taken(take: Taking) -> None:
 def test_a_frame_is_looked_into(take: Taking) -> None:
     take.site.route("/framed.html", serve(b'<h1>Out</h1><iframe id="f" src="/cards.html"></iframe>'))
     assert take.data("framed", frame="#f", fields={"title": "h1"}) == {"title": "Lamps"}
+    with running_peer(host="127.0.0.2") as elsewhere:
+        url = elsewhere.route("/", serve(b"<h1>Of another site</h1>"))
+        take.site.route("/foreign.html", serve(f'<h1>Out</h1><iframe id="f" src="{url}"></iframe>'.encode()))
+        assert take.data("foreign", frame="#f", fields={"title": "h1"}) == {"title": "Of another site"}
     assert take.error("framed", frame="#g", fields={"title": "h1"}).info.code == "no_such_frame"
