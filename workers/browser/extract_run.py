@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,9 @@ from workers.browser.session import Session
 
 _MOST_FAULTS = 20
 _HIDDEN_RECORDS = 1_000
+_LATE_SECONDS = 2.0
+_LOOK_MS = 200
+_NOT_YET = frozenset(("value_missing", "no_such_table"))
 _LISTS = ("records", "table", "links")
 
 
@@ -64,8 +68,8 @@ def run_plan(
     session: Session, plan: ExtractConfig, config: ExtractConfig, source: dict[str, JsonValue]
 ) -> ExtractResult:
     """Take what ``plan`` says, within the limits and to the schema of ``config``."""
-    document = _read(session, plan, config)
-    taken = Taken(_parts(document, plan, config), complete=not document.cut)
+    document, parts = _first_page(session, plan, config, _LATE_SECONDS if source["how"] == "config" else 0.0)
+    taken = Taken(parts, complete=not document.cut)
     if config.pagination is not None and taken.lists():
         _further_pages(session, plan, config, taken)
     for name, items in taken.lists().items():
@@ -75,6 +79,24 @@ def run_plan(
     check_size(data, config)
     check_schema(data, config)
     return ExtractResult(data, _count(taken), taken.pages, document.url, taken.complete, source)
+
+
+def _first_page(
+    session: Session, plan: ExtractConfig, config: ExtractConfig, patience_seconds: float
+) -> tuple[Document, dict[str, Any]]:
+    """The parts of the page as it is; what is not there yet may come a little later, as pages load by and by."""
+    until = time.monotonic() + patience_seconds
+    while True:
+        over = time.monotonic() >= until or session.ctx.cancelled()
+        try:
+            document = _read(session, plan, config)
+            parts = _parts(document, plan, config)
+            if over or all(parts.get(name, True) for name in _LISTS):
+                return document, parts
+        except PermanentError as error:
+            if over or error.info.code not in _NOT_YET:
+                raise
+        session.page.wait_for_timeout(_LOOK_MS)
 
 
 def _read(session: Session, plan: ExtractConfig, config: ExtractConfig) -> Document:

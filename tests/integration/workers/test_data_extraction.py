@@ -112,6 +112,8 @@ def test_the_page_may_be_late(run: Run, peer: Peer) -> None:
     late = b'<script>setTimeout(()=>document.body.insertAdjacentHTML("beforeend","<b id=v>here</b>"),300)</script><p>x'
     url = peer.route("/late", serve(late))
     assert run(url=url, waitFor="#v", fields={"v": "#v"}).data == {"v": "here"}
+    assert run(url=url, records={"selector": "#v", "fields": {"v": {}}}).data == [{"v": "here"}]
+    assert run(url=url, fields={"v": {"selector": "#v", "required": True}}).data == {"v": "here"}
 
 
 def test_large_data_is_a_file_too(run: Run, peer: Peer, ctx: HandlerContext) -> None:
