@@ -137,7 +137,11 @@ def test_words_reach_over_further_pages(take: Taking) -> None:
         (
             "cards",
             {"type": "array", "items": {"properties": {"price": {"type": "number"}, "stock": {"type": "string"}}}},
-            [{"price": 129.0, "stock": "In stock"}, {"price": 39.9, "stock": "Sold out"}, {"price": 89.0, "stock": "In stock"}],
+            [
+                {"price": 129.0, "stock": "In stock"},
+                {"price": 39.9, "stock": "Sold out"},
+                {"price": 89.0, "stock": "In stock"},
+            ],
         ),
         (
             "orders_table",
