@@ -52,13 +52,11 @@ def _ways(element: Element) -> Iterator[dict[str, Any]]:
 def _place(page: Page, spec: dict[str, Any], handle: Any) -> tuple[int | None, int]:
     """Which of the matches the element is, and how many there are."""
     try:
-        found = locator_of(page, spec).element_handles()
-        for place, one in enumerate(found[:50]):
-            if one.evaluate("(one, other) => one === other", handle):
-                return place, len(found)
-        return None, len(found)
+        found = locator_of(page, spec).evaluate_all("(all, one) => [all.indexOf(one), all.length]", handle)
     except Error:
         return None, 0
+    place, count = int(found[0]), int(found[1])
+    return (None if place < 0 else place), count
 
 
 def locator_of(page: Page, spec: dict[str, Any]) -> Locator:
@@ -69,9 +67,8 @@ def locator_of(page: Page, spec: dict[str, Any]) -> Locator:
 def element_at(page: Page, seen: Snapshot, spec: dict[str, Any]) -> Element | None:
     """The one element that fields of a Target lead to, as a snapshot describes it; None if it is not one."""
     try:
-        handles = locator_of(page, spec).element_handles()
-        if len(handles) != 1:
-            return None
-        return seen.find(handles[0], handles[0].owner_frame() or page.main_frame)
+        locator = locator_of(page, spec)
+        handles = locator.element_handles() if locator.count() == 1 else []
+        return seen.find(handles[0], handles[0].owner_frame() or page.main_frame) if len(handles) == 1 else None
     except Error:
         return None

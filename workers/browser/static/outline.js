@@ -54,7 +54,7 @@
     // Text as a reader meets it: pictures by their description, fields not at all, with ``plain`` buttons neither.
     let text = "";
     for (const node of el.childNodes) {
-      if (text.length > 2 * LONG) break;
+      if (text.length > (plain ? 4 * AROUND : 2 * LONG)) break;
       if (node.nodeType === 3) text += node.data;
       else if (node.nodeType === 1) {
         const tag = node.localName;
@@ -63,7 +63,7 @@
         if (plain && (tag === "button" || ACTIVE.has(node.getAttribute("role")))) continue;
         const named = node.getAttribute("aria-label") || (tag === "img" && node.getAttribute("alt"));
         const inner = named || (tag === "svg" ? (node.querySelector("title") || {}).textContent || "" : wordsIn(node, plain));
-        const inline = ["span", "b", "i", "em", "strong", "a", "small", "mark", "code", "sup", "sub"].includes(tag);
+        const inline = ["span", "b", "i", "em", "strong", "small", "mark", "code", "sup", "sub"].includes(tag);
         text += inline ? inner : ` ${inner} `;
       }
     }
@@ -102,8 +102,15 @@
         parts.unshift(`#${CSS.escape(at.id)}`);
         if (root === document) break;
       } else {
-        const alike = at.parentElement ? [...at.parentElement.children].filter((x) => x.localName === at.localName) : [];
-        parts.unshift(alike.length > 1 ? `${at.localName}:nth-of-type(${alike.indexOf(at) + 1})` : at.localName);
+        const next = (one, way) => {
+          do one = one[way];
+          while (one && one.localName !== at.localName);
+          return one;
+        };
+        let place = 1;
+        for (let one = next(at, "previousElementSibling"); one; one = next(one, "previousElementSibling")) place++;
+        const alone = place === 1 && !next(at, "nextElementSibling");
+        parts.unshift(alone ? at.localName : `${at.localName}:nth-of-type(${place})`);
       }
       // A part that another root holds is found by any descendant: selectors of the driver look through shadow roots.
       at = at.parentElement || (root instanceof ShadowRoot ? root.host : null);
@@ -144,13 +151,20 @@
   const key = (item) => `${item.role}|${item.name}`;
   const groups = new Map();
   for (const item of within) groups.set(key(item), [...(groups.get(key(item)) || []), item]);
+  const sizes = new Map();
+  const sizeOf = (el) => {
+    if (!sizes.has(el)) sizes.set(el, el.textContent.length);
+    return sizes.get(el);
+  };
   const around = (item) => {
     // The words of the largest box in which this is the only one of its kind: a row, a card, a fieldset.
-    const twins = groups.get(key(item)).filter((other) => other !== item && !item.el.contains(other.el));
+    // In the order of the page a box that holds any other of them holds a neighbour too.
+    const alike = groups.get(key(item)), place = alike.indexOf(item);
+    const twins = [alike[place - 1], alike[place + 1]].filter((other) => other && !item.el.contains(other.el));
     let text = "";
     let at = item.el.parentElement;
     for (let up = 0; at && at !== document.body && up < 8; up++, at = at.parentElement) {
-      if (at.textContent.length > 4 * AROUND || twins.some((other) => at.contains(other.el))) break;
+      if (sizeOf(at) > 4 * AROUND || twins.some((other) => at.contains(other.el))) break;
       const words = squeeze(wordsIn(at, true), 4 * AROUND);
       if (words.length > AROUND) break;
       text = words;
