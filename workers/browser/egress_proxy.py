@@ -173,6 +173,8 @@ class EgressProxy:
     async def _connect(self, request: _Request) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Look up, check, connect: the one place where a socket to the outside is made."""
         host, port = request.host, request.port
+        if host.endswith(".invalid"):
+            raise Unreachable(f"{host} is no name that exists")
         try:
             found = await self._loop.getaddrinfo(host, port, family=socket.AF_UNSPEC, type=socket.SOCK_STREAM)
         except (socket.gaierror, UnicodeError) as error:

@@ -37,6 +37,9 @@ _FLAGS = (
     "--disable-quic",
     "--disable-crash-reporter",
     "--no-pings",
+    # Chromium's own errands (who is signed in, what is to be updated) know no switch of their own: they go nowhere.
+    "--gaia-url=http://nowhere.invalid",
+    "--component-updater=url-source=http://nowhere.invalid/",
     # Everything goes through the proxy, also what is meant for this machine, and no name is looked up without it.
     "--proxy-bypass-list=<-loopback>",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
