@@ -11,7 +11,6 @@ from taskengine.handlers import registry
 from taskengine.lifecycle.engine import Engine
 from taskengine.limits.rates import Rates
 from taskengine.live.finished import Finishes
-from taskengine.store import migrate as migrations
 from taskengine.store.cipher import Cipher
 from taskengine.store.database import Database
 from taskengine.store.files import ArtifactFiles
@@ -66,9 +65,13 @@ def _language(settings: Settings) -> LanguageServer | None:
 
 def migrate(settings: Settings) -> list[str]:
     """Bring the schema up to date; returns the applied revisions."""
+    from taskengine.store import migrate as migrations  # noqa: PLC0415 - Alembic, which only this and `prepare` need
+
     return migrations.migrate(_need(settings.database_url, "DATABASE_URL"))
 
 
 def pending_migrations(settings: Settings) -> list[str]:
     """The revisions that ``migrate`` would apply."""
+    from taskengine.store import migrate as migrations  # noqa: PLC0415 - as in migrate
+
     return migrations.pending(_need(settings.database_url, "DATABASE_URL"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import warnings
 from typing import Any
@@ -15,6 +16,7 @@ from config.settings import Settings
 from taskengine import runtime
 from taskengine.broker.publish import direct
 from taskengine.domain.errors import EngineError
+from taskengine.handlers import registry
 from taskengine.lifecycle import presence
 from workers import resources, state
 from workers.automation import sandbox
@@ -71,9 +73,17 @@ def connect(settings: Settings) -> None:
     def init(sender: Any, **_: Any) -> None:
         node["name"] = str(sender.hostname)
         outfit(settings)
+        # Here, so that the pool's processes share the pages; what only some tasks need, they load at the first of them.
+        registry.load()
         if node["runs programs"]:
             # Said when the worker starts, and not only when a task comes: here nothing is run without isolation.
             sandbox.isolation(again=True)
+
+    def fork(**_: Any) -> None:
+        # The collector would write to every object in each process, and so give each a copy of every page.
+        if not gc.get_freeze_count():
+            gc.collect()
+            gc.freeze()
 
     def setup(sender: str, instance: Any, **_: Any) -> None:
         # What needs more than any worker has is sent to one that has it, by a list of its own.
@@ -106,6 +116,7 @@ def connect(settings: Settings) -> None:
     signals.celeryd_init.connect(events, weak=False)
     signals.celeryd_after_setup.connect(setup, weak=False)
     signals.worker_init.connect(init, weak=False)
+    signals.worker_before_create_process.connect(fork, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutdown.connect(shutdown, weak=False)
     signals.worker_process_init.connect(process_init, weak=False)

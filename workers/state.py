@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
@@ -16,6 +18,7 @@ from taskengine.lifecycle.consume import give_up
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.sending import Sender
 from taskengine.lifecycle.watch import Attempt, Watch
+from workers import guard
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -85,17 +88,16 @@ def own_group() -> None:
 
 
 def _guard(leader: int) -> NoReturn:
-    """Wait, in a process of its own, until the group's leader is gone, however it ended; then end the whole group.
+    """Become the program of ``guard.py``, which ends the group once its leader is gone.
 
-    A kill -9 of the leader would otherwise leave behind what its handler had started. It holds no memory of its own
-    and no descriptor, so that it keeps none of the pool's pipes open.
+    It holds no descriptor, so that it keeps none of the pool's pipes open. What is set here outlives the change.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     os.closerange(0, os.sysconf("SC_OPEN_MAX"))
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    while os.getppid() == leader:
-        signal.sigwait({signal.SIGTERM})
-    os.killpg(leader, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        os.execv(sys.executable, [sys.executable, "-IS", guard.__file__, str(leader)])
+    guard.end_with(leader)
     os._exit(0)
 
 
