@@ -23,6 +23,7 @@ from api.schemas.administration import ApiKeyBody, NamedSecretBody, SecretBody
 from api.schemas.agents import AgentBody, CompleteBody, FailBody, LeaseBody
 from api.schemas.deliveries import GroupBody, MemberBody
 from api.schemas.generate import GenerateBody
+from api.schemas.one_time_codes import OneTimeCodeBody
 from api.schemas.problem import Problem
 from api.schemas.runs import RunBody
 from api.schemas.tasks import TaskBatch
@@ -55,6 +56,7 @@ _WORKFLOW = {
 }
 _EXAMPLES: dict[type[BaseModel], Any] = {
     TaskSpec: {"name": "say hello", "type": "echo", "config": {"message": "hello"}, "priority": "high"},
+    OneTimeCodeBody: {"identifier": "jane@example.com", "code": "123456"},
     TaskBatch: {
         "tasks": [
             {"name": "first", "type": "echo", "key": "first", "config": {"message": 1}},

@@ -111,6 +111,10 @@ CODES: dict[str, Code] = {
     "engine_fault": _step(
         "The engine met a fault of its own at this step. The log of the process has the trace: report it."
     ),
+    "attempt_lost": _engine(YES, "The attempt was given up before it could begin its run; nothing was begun."),
+    "cannot_remember": _engine(NO, "What the type wanted to keep for later is no JSON, or too large."),
+    "invalid_run": _engine(NO, "The run that the task was to begin is none: the message names the fault."),
+    "run_gone": _engine(NO, "The run that the task waited for was deleted."),
     "unknown_secret": _engine(NO, "The config names a secret that the organization does not have."),
     "unknown_artifact": _engine(NO, "The config names a stored file that the organization does not have."),
     "unknown_type": _engine(YES, "The worker lacks the package that brings this task type."),

@@ -254,6 +254,8 @@ class Handler(ABC, Generic[C]):
     """A config that is valid as it stands; shown in docs and checked by the conformance test."""
     timeout_seconds: ClassVar[float] = 300
     """Time limit of an attempt when the task names none."""
+    grace_seconds: ClassVar[float | None] = None
+    """So long a stopped attempt may take to clean up behind itself before it is killed; None: a moment, as set."""
 
     def light(self, config: C) -> bool:  # noqa: ARG002 - part of the interface
         """Whether such a task takes about a millisecond, so that many may share one message (a pack)."""

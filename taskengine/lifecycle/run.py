@@ -63,7 +63,7 @@ def run(engine: Engine, watch: Watch, claimed: Claimed) -> Ended:
         message = f"this worker knows no task type {claimed.type!r}, only {known}; is its package installed here?"
         return Ended(claimed, Failed(ErrorInfo("unknown_type", message), transient=True))
     timeout = claimed.timeout_seconds or handler.timeout_seconds
-    attempt = Attempt(claimed, deadline=time.monotonic() + timeout)
+    attempt = Attempt(claimed, deadline=time.monotonic() + timeout, grace_seconds=handler.grace_seconds)
     redactor = Redactor()
     context = RunContext(engine, attempt, timeout, redactor)
     attempt.meter = meter = Meter(whole_tree=not claimed.light)

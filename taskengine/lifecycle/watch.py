@@ -36,6 +36,8 @@ class Attempt:
     reason: str = ""
     stopped_at: float = 0.0
     meter: Meter | None = None
+    grace_seconds: float | None = None
+    """So long it may take to stop by itself; None: as the settings say."""
 
     def ask_to_stop(self, cause: Cause, reason: str) -> None:
         """Tell the handler to end; the first cause counts."""
@@ -117,10 +119,14 @@ class Watch:
         pause = self._engine.settings.cancel_poll_seconds
         if self._current is not None:
             now = time.monotonic()
-            grace = self._engine.settings.cancel_grace_seconds
-            due = self._current.stopped_at + grace if self._current.cause else self._current.deadline
+            due = self._patience(self._current) if self._current.cause else self._current.deadline
             pause = min(pause, max(due - now, 0.01))
         return pause
+
+    def _patience(self, attempt: Attempt) -> float:
+        """Until when a stopped attempt may end by itself; one that was lost has nothing to say any more."""
+        own = attempt.grace_seconds if attempt.cause != "lost" else None
+        return attempt.stopped_at + (self._engine.settings.cancel_grace_seconds if own is None else own)
 
     def _renew(self, held: Sequence[Claimed], current: Attempt | None) -> None:
         with self._engine.db.autocommit() as conn:
@@ -140,7 +146,7 @@ class Watch:
                 wanted = tasks.cancelling(conn, [current.claimed.task_id])
             if wanted:
                 current.ask_to_stop("cancelled", next(iter(wanted.values())))
-        elif now >= current.stopped_at + self._engine.settings.cancel_grace_seconds:
+        elif now >= self._patience(current):
             with self._changed:
                 if self._current is not current:
                     return

@@ -17,7 +17,9 @@ _TAKERS = """
     FROM workers w WHERE w.queue = :queue AND w.seen_at > now() - make_interval(secs => :alive)
         AND NOT EXISTS (SELECT FROM json_each_text(o.needs) AS n(name, amount)
             WHERE coalesce(CAST(w.resources ->> n.name AS double precision), 0) < CAST(n.amount AS double precision))
-        AND NOT EXISTS (SELECT FROM outbox s WHERE s.sent_to = w.name AND s.published_at IS NOT NULL)
+        -- What is on the way of one queue is little, and found by outbox_rung_idx.
+        AND (SELECT s.task_id FROM outbox s WHERE s.queue = :queue AND s.published_at IS NOT NULL
+            AND s.sent_to = w.name ORDER BY s.published_at LIMIT 1) IS NULL
 """
 _RUNNING = "SELECT count(*) FROM executions e WHERE e.status = 'running' AND starts_with(e.worker, w.name || ':')"
 

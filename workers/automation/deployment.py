@@ -111,6 +111,7 @@ class Deployment(Handler[DeploymentConfig]):
         "when one fails."
     )
     timeout_seconds = 1800
+    grace_seconds = 60
     Config = DeploymentConfig
     Output = DeploymentOutput
     example = MappingProxyType(

@@ -48,7 +48,6 @@ outbox = Table(
     ),
     Index("outbox_rung_idx", "queue", "published_at", postgresql_where=text("published_at IS NOT NULL")),
     Index(None, "queue", "enqueued_at"),
-    Index("outbox_sent_idx", "sent_to", postgresql_where=text("sent_to IS NOT NULL")),
 )
 
 dead_letters = Table(

@@ -14,13 +14,11 @@ def upgrade() -> None:
     op.add_column("executions", sa.Column("peak_memory_bytes", sa.BigInteger(), nullable=True))
     op.add_column("outbox", sa.Column("needs", sa.JSON(), nullable=True))
     op.add_column("outbox", sa.Column("sent_to", sa.Text(), nullable=True))
-    op.create_index("outbox_sent_idx", "outbox", ["sent_to"], postgresql_where=sa.text("sent_to IS NOT NULL"))
     op.add_column("workers", sa.Column("resources", sa.JSON(), nullable=True))
 
 
 def downgrade() -> None:
     op.drop_column("workers", "resources")
-    op.drop_index("outbox_sent_idx", table_name="outbox")
     op.drop_column("outbox", "sent_to")
     op.drop_column("outbox", "needs")
     op.drop_column("executions", "peak_memory_bytes")
