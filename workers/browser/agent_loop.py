@@ -83,18 +83,19 @@ class Agent:
         """One round; the data, and whether that was the last one."""
         session = self.acting.session
         with (
-            session.supervision.limit(_LOOKING_SECONDS + 130, "looking at the page"),
+            session.supervision.limit(_LOOKING_SECONDS, "looking at the page"),
             session.errors("looking at the page"),
             snapshot(session.page, reading=True) as seen,
         ):
             self.asked = True
-            decision = client.ask(
-                session.ctx,
-                system=_SYSTEM,
-                user=self._question(seen),
-                schema=Decision,
-                purpose=f"decide step {len(self.acting.steps) + 1}",
-            )
+            with session.supervision.paused():
+                decision = client.ask(
+                    session.ctx,
+                    system=_SYSTEM,
+                    user=self._question(seen),
+                    schema=Decision,
+                    purpose=f"decide step {len(self.acting.steps) + 1}",
+                )
             if decision.action == "give_up":
                 reason = decision.text or decision.thought
                 raise PermanentError("agent_gave_up", f"the language model gave up: {reason[:500]}", {"reason": reason})

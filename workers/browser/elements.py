@@ -25,7 +25,7 @@ class Found:
     resolution: Resolution | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Clock:
     """What is left of a step's time."""
 
@@ -35,6 +35,10 @@ class Clock:
     def left_ms(self) -> float:
         """Never quite 0, which would mean no limit to Playwright."""
         return max(self.timeout_ms - (time.monotonic() - self.began) * 1000, 1.0)
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count what was waited for something else than the page."""
+        self.began += seconds
 
     def over(self) -> bool:
         """Whether nothing is left."""
@@ -64,7 +68,10 @@ def find(session: Session, target: Target, wants: Wants, clock: Clock) -> Found:
     """
     resolution = None
     if target.instruction is not None:
+        asked = time.monotonic()
         resolution = instructions.resolve(session, target.instruction, wants=wants)
+        if resolution.how == "llm":
+            clock.leave_out(time.monotonic() - asked)
     while True:
         locator = find_in(session.page, target) if resolution is None else _resolved(session, target, resolution)
         try:

@@ -151,13 +151,14 @@ def _kept(session: Session, key: str, found: Resolution) -> Resolution:
 
 def _chosen(session: Session, seen: Snapshot, found: Match, instruction: str, wants: Wants) -> Resolution:
     """Let the language model choose among the numbered elements."""
-    answer = client.ask(
-        session.ctx,
-        system=_SYSTEM,
-        user=_question(seen, instruction, wants),
-        schema=Choice,
-        purpose=f"find what is meant: {instruction}"[:200],
-    )
+    with session.supervision.paused():
+        answer = client.ask(
+            session.ctx,
+            system=_SYSTEM,
+            user=_question(seen, instruction, wants),
+            schema=Choice,
+            purpose=f"find what is meant: {instruction}"[:200],
+        )
     if answer.element is None or answer.confidence < _SURE_ENOUGH:
         raise _unclear(session, instruction, wants, f"the language model found nothing: {answer.reason[:200]}", found)
     if not 0 <= answer.element < len(seen.elements):

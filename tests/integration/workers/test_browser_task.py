@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.llm_server import API_KEY, MODEL, LlmServer, Request, running_llm_ser
 from tests.site import EMAIL, PASSWORD, TOTP_SECRET, Site, running_site
 from tests.site.goods import PEOPLE
 from workers.browser import pool
+from workers.browser.browser_automation import BrowserAutomation, BrowserAutomationConfig
 from workers.browser.browser_task import BrowserTask
 from workers.browser.pool import BrowserOptions
 from workers.browser.task_config import BrowserTaskConfig, BrowserTaskOutput
@@ -277,6 +279,24 @@ def test_a_step_that_fails_is_told_to_the_model(do: Do, llm: LlmServer) -> None:
     assert "the page has no element" in llm.requests[1].user
     assert "failed" in llm.requests[2].user
     assert [step.status for step in done.steps] == ["succeeded", "failed", "succeeded"]
+
+
+def test_a_model_that_takes_its_time_takes_none_of_the_steps(ctx: HandlerContext, llm: LlmServer, site: Site) -> None:
+    def slow(request: Request) -> dict[str, Any]:
+        threading.Event().wait(3.2)
+        found = re.search(r"\[(\d+)\] link 'Products'", request.user)
+        assert found
+        return {"element": int(found[1]), "value": None, "confidence": 0.9, "reason": "goods"}
+
+    llm.rule(slow)
+    steps = [
+        {"type": "navigate", "timeout": 30_000, "config": {"url": site.url}},
+        {"type": "click", "timeout": 3_000, "config": {"instruction": "see what is for sale"}},
+    ]
+    outcome = BrowserAutomation().run(ctx, BrowserAutomationConfig.model_validate({"automationSteps": steps}))
+
+    assert isinstance(outcome, Succeeded)
+    assert outcome.result.url == f"{site.url}/products"
 
 
 def test_steps_are_bounded(do: Do, llm: LlmServer) -> None:
