@@ -10,9 +10,9 @@ from sqlalchemy import Connection, text
 from taskengine.store.database import Rows
 
 _TAKEN = """
-    t.id, t.organization_id, t.type, t.name, t.light, t.queue, t.config, t.attempt, t.error_count, t.max_retries, t.retry,
-    t.timeout_seconds, t.input_schema, t.output_schema, t.run_id, t.path, t.parent_id, t.scope_id, t.bindings, t.input,
-    t.has_dependents, t.queued_at
+    t.id, t.organization_id, t.type, t.name, t.light, t.queue, t.config, t.attempt, t.error_count, t.max_retries,
+    t.retry, t.timeout_seconds, t.input_schema, t.output_schema, t.run_id, t.path, t.parent_id, t.scope_id, t.bindings,
+    t.input, t.has_dependents, t.queued_at
 """
 _LEASED = """
     given AS (
