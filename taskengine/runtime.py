@@ -24,11 +24,18 @@ def _need(value: str | None, name: str) -> str:
     return value
 
 
-def build(settings: Settings, *, pool_size: int = 2, name: str = "taskengine", keep_plans: bool = False) -> Engine:
+def build(
+    settings: Settings,
+    *,
+    pool_size: int = 2,
+    name: str = "taskengine",
+    keep_plans: bool = False,
+    types: registry.Registry | None = None,
+) -> Engine:
     """Everything wired up; connections open when they are first used. SettingsError names what is missing.
 
     ``pool_size`` is the number of database connections kept open, ``name`` is shown in ``pg_stat_activity``,
-    ``keep_plans`` is for workers (see ``store.database``).
+    ``keep_plans`` is for workers (see ``store.database``), ``types`` are the task types, where not all are wanted.
     """
     redis_url = _need(settings.redis_url, "REDIS_URL")
     if settings.encryption_key is None:
@@ -47,7 +54,7 @@ def build(settings: Settings, *, pool_size: int = 2, name: str = "taskengine", k
         ),
         redis=client,
         publisher=Publisher(client),
-        registry=registry.load(),
+        registry=registry.load() if types is None else types,
         cipher=cipher,
         files=ArtifactFiles(settings.home / "artifacts"),
         finishes=Finishes(client),

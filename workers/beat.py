@@ -13,6 +13,7 @@ from celery.beat import Scheduler
 
 from taskengine import runtime
 from taskengine.domain.errors import EngineError
+from taskengine.handlers.registry import Registry
 from taskengine.lifecycle import presence
 from workers.app import settings
 
@@ -25,7 +26,8 @@ class LeaderScheduler(Scheduler):
     """Sends what is due only while it leads; a leader that dies is replaced within ``LEAD_SECONDS``."""
 
     def __init__(self, app: Celery, *args: Any, **kwargs: Any) -> None:
-        self._engine = runtime.build(settings, pool_size=1, name="beat")
+        # No task is read or run here, so no type is loaded.
+        self._engine = runtime.build(settings, pool_size=1, name="beat", types=Registry([]))
         self._me = f"{socket.gethostname()}:{os.getpid()}"
         self._led_until = 0.0
         self._leads = False
