@@ -303,6 +303,9 @@ said.push(await fetch('/escapes/redirect?to=http://{private}/redirected-fetch')
 said.push(await fetch('https://{private}/secure-fetch',{{mode:'no-cors'}}).then(a=>'open '+a.status,()=>'refused'));
 said.push(await socket('ws'));said.push(await socket('wss'));
 navigator.sendBeacon('http://{private}/beacon','x');
+const peers=new RTCPeerConnection({{iceServers:[{{urls:'stun:{private}'}}]}});peers.createDataChannel('x');
+const gathered=new Promise(done=>{{peers.onicecandidate=e=>e.candidate||done();setTimeout(done,2000)}});
+await peers.setLocalDescription();await gathered;
 document.getElementById('done').textContent=said.join(', ')}})()</script>""",
     )
 

@@ -43,6 +43,8 @@ _FLAGS = (
     # Everything goes through the proxy, also what is meant for this machine, and no name is looked up without it.
     "--proxy-bypass-list=<-loopback>",
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    # WebRTC would send datagrams to any address that a page names; older versions know the flag by its longer name.
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
     "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -421,6 +422,16 @@ def test_every_way_to_a_private_address_is_refused_and_told(drive: Drive, ctx: H
     assert {"http", "https", "ws", "wss"} <= schemes
     assert {refusal.address for refusal in output.refusals} == {"127.0.0.9"}
     assert "request refused" in ctx.everything()
+
+
+def test_no_datagram_leaves_a_page(drive: Drive) -> None:
+    host, _, port = PRIVATE.partition(":")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((host, int(port)))
+        receiver.setblocking(False)
+        drive(to(f"/escapes?to={PRIVATE}"), do("assert", selector="#done", contains="refused"))
+        with pytest.raises(BlockingIOError):
+            receiver.recv(1)
 
 
 @pytest.mark.parametrize("url", [f"http://{PRIVATE}/", "https://[::1]/", "http://169.254.169.254/latest"])
