@@ -52,7 +52,7 @@ def finish(
 
 def _record(engine: Engine, ended: Sequence[Ended], rows: Sequence[dict[str, Any]], carry: Carry | None) -> int:
     recorded: list[Any] = []
-    if not any(item.logs or item.steps or item.claimed.has_dependents for item in ended):
+    if not any(item.logs or item.steps or item.claimed.has_dependents or _parks(item) for item in ended):
         # Most attempts leave nothing but their end, and nobody depends on them: one statement, one round trip.
         with engine.db.autocommit() as conn:
             recorded = transitions.finish(conn, rows, alone=True)
@@ -80,10 +80,15 @@ def _record_fully(
         executions.add_logs(conn, [line for item in ended for line in item.logs])
         executions.add_steps(conn, [step for item in ended for step in item.steps])
         recorded = transitions.finish(conn, left, alone=False)
-        advance(engine, conn, [row for row in recorded if row.completed_at is not None], carry=carry)
+        came = own_runs.wake_early(conn, recorded)
+        advance(engine, conn, [row for row in recorded if row.completed_at is not None], came, carry=carry)
     if len(recorded) < len(left):
         log.info("late_results_refused", attempts=len(left) - len(recorded))
     return recorded
+
+
+def _parks(item: Ended) -> bool:
+    return isinstance(item.outcome, Parked)
 
 
 def _row(engine: Engine, ended: Ended) -> dict[str, Any]:

@@ -21,16 +21,25 @@ from taskengine.store import transitions, workflows
 
 
 def open_run(
-    engine: Engine, conn: Connection, row: dict[str, Any], planted: list[Node], known: Collection[str] = ()
+    engine: Engine,
+    conn: Connection,
+    row: dict[str, Any],
+    planted: list[Node],
+    known: Collection[str] = (),
+    *,
+    paused: bool = False,
 ) -> tuple[UUID, Came]:
     """Store a run and its first rows. ``row`` has what ``transitions.insert_run`` takes, but the id; its definition is
-    sealed already. ``known`` are credentials that may be among its variables, under any name.
+    sealed already. ``known`` are credentials that may be among its variables, under any name. ``paused``: it begins
+    when the run around it is resumed.
     """
     declared, encrypt = declared_secrets(engine), engine.cipher.encrypt
     sealed = {name: credentials.seal(row[name], declared, encrypt, known=known) for name in ("variables", "context")}
     run_id = new_id()
     transitions.insert_run(conn, row | sealed | {"id": run_id})
-    ground = Ground(run_id, row["organization_id"], row["created_by"])
+    if paused:
+        transitions.move_run(conn, "paused", run_id, data={"by": "engine"})
+    ground = Ground(run_id, row["organization_id"], row["created_by"], paused=paused)
     came = plant(engine, conn, ground, planted)
     return run_id, Came(hits=came.hits, rung=came.rung, planted=len(planted) + 1)
 

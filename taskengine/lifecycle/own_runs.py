@@ -21,7 +21,7 @@ from taskengine.lifecycle.begin import MAX_DEPTH
 from taskengine.lifecycle.came import Came
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.stop import stop_run
-from taskengine.store import runs, steps, tasks
+from taskengine.store import runs, steps, tasks, transitions
 
 log = structlog.get_logger(__name__)
 
@@ -33,17 +33,19 @@ def begin(engine: Engine, task_id: UUID, execution_id: UUID, spec: Mapping[str, 
     attempt holds its task no longer.
     """
     with engine.db.begin() as conn:
+        # The run around it is locked first, as by whoever pauses or stops that.
+        paused = runs.is_paused_around(conn, task_id)
         row = tasks.held(conn, task_id, execution_id)
         if row is None:
             raise TransientError("attempt_lost", "the attempt was given up meanwhile; nothing was started")
         if row.state is None:
-            _begin(engine, conn, row, spec)
+            _begin(engine, conn, row, spec, paused=paused)
     found = find(engine, task_id)
     assert found is not None
     return found
 
 
-def _begin(engine: Engine, conn: Connection, row: Any, spec: Mapping[str, Any]) -> None:
+def _begin(engine: Engine, conn: Connection, row: Any, spec: Mapping[str, Any], *, paused: bool) -> None:
     around = runs.state(conn, row.run_id) if row.run_id is not None else None
     depth = 1 if around is None else around.depth + 1
     if depth > MAX_DEPTH:
@@ -58,7 +60,7 @@ def _begin(engine: Engine, conn: Connection, row: Any, spec: Mapping[str, Any]) 
     except Invalid as error:
         raise PermanentError("invalid_run", error.detail, {"code": error.code}) from None
     own = {"parent_task_id": row.id, "depth": depth}
-    run_id, came = outset.open_run(engine, conn, plan.row | own, plan.nodes)
+    run_id, came = outset.open_run(engine, conn, plan.row | own, plan.nodes, paused=paused)
     steps.set_state(conn, row.id, {"run_id": str(run_id)})
     advance(engine, conn, [], came, [run_id])
 
@@ -85,17 +87,44 @@ def stop(conn: Connection, task_ids: Sequence[UUID], reason: str | None, by: str
     return came
 
 
+def wake_early(conn: Connection, recorded: Sequence[Any]) -> Came:
+    """Have those of rows (as ``transitions`` returns them) go on that were parked just now for a run which had ended by
+    then: that end found nobody to wake.
+
+    Whoever ends such a run locks the task before it looks whether to wake it, so that one of the two sees the other.
+    """
+    parked = [row.id for row in recorded if row.has_run and row.status == "waiting_input"]
+    ended = tasks.parked_in_vain(conn, parked) if parked else []
+    return Came(queues={row.queue for row in transitions.move(conn, "woken", ended)}) if ended else Came()
+
+
 def stop_later(engine: Engine, ended: Sequence[Any]) -> None:
     """Stop the runs of rows (as ``transitions`` returns them) that ended other than well, once that is committed."""
     ids = [row.id for row in ended if row.has_run and row.completed_at is not None and row.status != "completed"]
     if not ids:
         return
 
-    def stop_now() -> None:
-        try:
-            with engine.db.begin() as conn:
-                advance(engine, conn, [], stop(conn, ids, "the task that started it has ended", "engine"))
-        except EngineError as error:
-            log.warning("own_run_not_stopped", reason=str(error))
+    engine.db.after_commit(lambda: _stop_of(engine, ids))
 
-    engine.db.after_commit(stop_now)
+
+def _stop_of(engine: Engine, task_ids: Sequence[UUID]) -> None:
+    def work() -> None:
+        with engine.db.begin() as conn:
+            advance(engine, conn, [], stop(conn, task_ids, "the task that started it has ended", "engine"))
+
+    try:
+        engine.db.again(work)
+    except EngineError as error:
+        # The reconciler does it then.
+        log.warning("own_run_not_stopped", reason=str(error))
+
+
+def stop_orphans(engine: Engine, limit: int) -> int:
+    """Stop the runs of tasks that ended other than well, where whoever ended those was interrupted; returns of how
+    many tasks.
+    """
+    with engine.db.autocommit() as conn:
+        ids = runs.parents_gone(conn, limit)
+    if ids:
+        _stop_of(engine, ids)
+    return len(ids)

@@ -262,13 +262,16 @@ def send_canaries(engine: Engine, holder: str) -> None:
 
 
 def clean(engine: Engine, holder: str) -> None:
-    """12. Forget old idempotency keys, memories and codes, and finished tasks where the operator wants that."""
+    """12. Forget old idempotency keys, memories and codes, and finished tasks where the operator wants that; stop runs
+    whose task has ended without them.
+    """
     with engine.db.autocommit() as conn:
         if not queues.take_turn(conn, "clean", holder, _CLEANING_SECONDS):
             return
         idempotency.forget_old(conn)
         memories.forget_old(conn)
         one_time_codes.forget_old(conn)
+    own_runs.stop_orphans(engine, _BATCH)
     if engine.settings.retention_days:
         # The tick has other duties: what is left waits for the next minute, or for `taskengine prune`.
         prune(engine, engine.settings.retention_days, most_batches=_PRUNED_BATCHES)

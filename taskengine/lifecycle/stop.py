@@ -43,8 +43,8 @@ def _stop(conn: Connection, rows: Sequence[Any], reason: str | None, by: str) ->
         at_work |= set(waiting) - {row.id for row in came.ended}
     if at_work:
         tasks.request_cancels(conn, sorted(at_work), reason)
-    # Parked tasks wait for runs of their own.
-    for run in steps.sub_runs(conn, [row.id for row in rows if row.kind == "task" and row.status == "waiting_input"]):
+    # Tasks may have runs of their own: parked ones wait for them, and so do those that are about to be tried again.
+    for run in steps.sub_runs(conn, [row.id for row in came.ended]):
         came.add(stop_run(conn, run.id, reason, by))
     inner = steps.sub_runs(conn, [row.id for row in controls if row.kind == "workflow"])
     for run in inner:

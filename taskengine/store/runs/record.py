@@ -88,6 +88,21 @@ def over(conn: Connection, limit: int) -> list[UUID]:
     return [row.id for row in conn.execute(_OVER, {"limit": limit})]
 
 
+_PARENTS_GONE = text(
+    """
+    SELECT DISTINCT t.id FROM runs r JOIN tasks t ON t.id = r.parent_task_id
+    WHERE r.completed_at IS NULL AND r.cancel_requested_at IS NULL
+        AND t.kind = 'task' AND t.completed_at IS NOT NULL AND t.status <> 'completed'
+    LIMIT :limit
+    """
+)
+
+
+def parents_gone(conn: Connection, limit: int) -> list[UUID]:
+    """Tasks that ended other than well, and whose own runs go on. Reads the open runs, by runs_open_idx."""
+    return [row.id for row in conn.execute(_PARENTS_GONE, {"limit": limit})]
+
+
 _NOTE = text(
     """
     INSERT INTO events (organization_id, run_id, type, from_status, to_status, attempt, data)
@@ -136,7 +151,12 @@ _OPEN_BELOW = text(
     -- By an array, not by a join, for which the planner might read the runs below all others as well.
     SELECT id, status FROM runs WHERE completed_at IS NULL AND parent_task_id = ANY(ARRAY(
         SELECT id FROM tasks WHERE run_id = :run_id AND key IS NOT NULL
-            AND (kind = 'workflow' OR kind = 'task' AND state IS NOT NULL))) ORDER BY id
+            AND (kind = 'workflow' OR kind = 'task' AND state IS NOT NULL)
+        UNION ALL
+        -- Children of expansions have no key; those that have not ended are found by tasks_progress_idx.
+        SELECT id FROM tasks WHERE run_id = :run_id AND key IS NULL AND scope_id IS NOT NULL AND kind = 'task'
+            AND status IN ('running', 'waiting_input', 'queued', 'retrying', 'paused') AND state IS NOT NULL
+    )) ORDER BY id
     """
 )
 _NEWEST_BELOW = text(

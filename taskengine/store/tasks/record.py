@@ -121,6 +121,20 @@ def states(conn: Connection, ids: Sequence[UUID]) -> Rows:
     return list(conn.execute(_STATES, {"ids": list(ids)}))
 
 
+_PARKED_IN_VAIN = text(
+    """
+    SELECT t.id FROM tasks t LEFT JOIN runs r ON r.id = CAST(t.state ->> 'run_id' AS uuid)
+    WHERE t.id = ANY(CAST(:ids AS uuid[])) AND t.kind = 'task' AND t.status = 'waiting_input'
+        AND t.state IS NOT NULL AND (r.id IS NULL OR r.completed_at IS NOT NULL)
+    """
+)
+
+
+def parked_in_vain(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Those of ``ids`` that wait for a run which has ended already. The caller holds their locks."""
+    return [row.id for row in conn.execute(_PARKED_IN_VAIN, {"ids": list(ids)})]
+
+
 _EXPIRED = text(
     """
     SELECT id FROM tasks

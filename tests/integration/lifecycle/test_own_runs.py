@@ -8,15 +8,17 @@ from uuid import UUID
 
 import pytest
 
-from taskengine.domain.errors import Conflict, PermanentError
+from taskengine.domain.errors import Conflict, PermanentError, TransientError
 from taskengine.domain.outcome import HandedOver, Outcome, Parked, Succeeded
 from taskengine.domain.run import RunFilter
 from taskengine.domain.workflow import RetrySpec
 from taskengine.handlers.base import Context
-from taskengine.lifecycle import cancel, control, explain, query_runs, recover
+from taskengine.lifecycle import cancel, control, control_run, explain, query_runs, recover
 from taskengine.lifecycle.retry_run import retry as retry_run
+from taskengine.store import transitions
 from tests.conftest import Bench
 from tests.integration.lifecycle.conftest import PAGE, Probe, ProbeConfig, events, last_error
+from tests.integration.lifecycle.runs import start
 
 ONE_STEP = {"definition": {"name": "inner", "steps": [{"id": "say", "type": "task", "task": {"type": "echo"}}]}}
 FAILING = {
@@ -30,8 +32,8 @@ FAILING = {
 
 
 @pytest.fixture
-def parent(bench: Bench, probe: Probe) -> UUID:
-    """A task that begins a run, whose spec its config holds, and gives what that gave."""
+def calling(probe: Probe) -> None:
+    """The task type ``probe`` begins a run, whose spec its config holds, and gives what that gave."""
 
     def does(ctx: Context, config: ProbeConfig) -> Outcome:
         assert isinstance(config.value, dict)
@@ -43,6 +45,11 @@ def parent(bench: Bench, probe: Probe) -> UUID:
         return Succeeded({"run": str(run.id), "results": run.results})
 
     probe.does = does
+
+
+@pytest.fixture
+def parent(bench: Bench, calling: None) -> UUID:  # noqa: ARG001 - what the task does
+    """A task that begins a run, and gives what that gave."""
     (task_id,) = bench.submit({"type": "probe", "config": {"value": ONE_STEP}})
     return task_id
 
@@ -149,3 +156,87 @@ def test_what_is_handed_over_waits_in_the_other_line(bench: Bench, probe: Probe)
     (place,) = bench.sql("SELECT queue FROM outbox WHERE task_id = :id", id=task_id)
     assert place.queue == "agent:counting"
     assert events(bench, task_id)[-2:] == ["handed_over", "queued"]
+
+
+def test_a_run_that_ends_before_its_task_is_parked_wakes_it_nevertheless(
+    bench: Bench, probe: Probe, parent: UUID
+) -> None:
+    does = probe.does
+
+    def slow_to_park(ctx: Context, config: ProbeConfig) -> Outcome:
+        outcome = does(ctx, config)
+        if isinstance(outcome, Parked):
+            (run,) = own_runs(bench, parent)
+            bench.work(*parts(bench, run["id"]))
+        return outcome
+
+    probe.does = slow_to_park
+    bench.work(parent)
+    assert bench.task(parent)["status"] == "queued"
+    bench.work(parent)
+    assert bench.task(parent)["status"] == "completed"
+
+
+def test_a_run_that_is_cancelled_stops_runs_of_tasks_that_were_to_be_tried_again(bench: Bench, probe: Probe) -> None:
+    def begins(ctx: Context, config: ProbeConfig) -> Outcome:  # noqa: ARG001 - part of the interface
+        ctx.begin_run(ONE_STEP)
+        raise TransientError("broken", "after it began")
+
+    probe.does = begins
+    outer = start(bench, [{"id": "calls", "type": "task", "task": {"type": "probe"}}])
+    (task_id,) = parts(bench, outer)
+    bench.work(task_id)
+    assert bench.task(task_id)["status"] == "retrying"
+    control_run.cancel(bench.engine, bench.caller, outer, None)
+    assert bench.task(task_id)["status"] == "cancelled"
+    assert [run["status"] for run in own_runs(bench, task_id)] == ["cancelled"]
+
+
+def test_the_reconciler_stops_runs_whose_task_ended_without_them(bench: Bench, parent: UUID) -> None:
+    bench.work(parent)
+    # As if its worker had died between the end of the task and that of its run.
+    with bench.engine.db.begin() as conn:
+        transitions.move(conn, "cancelled", [parent], reason="interrupted")
+    (run,) = own_runs(bench, parent)
+    assert run["completed_at"] is None
+    recover.clean(bench.engine, "tester")
+    (run,) = own_runs(bench, parent)
+    assert run["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("expansion", [None, {"type": "array", "array_mapping": {"item": "variables.items"}}])
+@pytest.mark.usefixtures("calling")
+def test_a_pause_holds_the_runs_of_tasks_too(bench: Bench, expansion: dict[str, Any] | None) -> None:
+    task = {"type": "probe", "config": {"value": ONE_STEP}, "expansion_config": expansion}
+    outer = start(bench, [{"id": "calls", "type": "task", "task": task}], variables={"items": [1]})
+    (caller,) = [row.id for row in bench.sql("SELECT id FROM tasks WHERE run_id = :id AND kind = 'task'", id=outer)]
+    bench.work(caller)
+    (run,) = own_runs(bench, caller)
+    control_run.pause(bench.engine, bench.caller, outer)
+    assert [run["status"] for run in own_runs(bench, caller)] == ["paused"]
+    control_run.resume(bench.engine, bench.caller, outer)
+    bench.work(*parts(bench, run["id"]))
+    bench.work(caller)
+    assert bench.task(caller)["status"] == "completed"
+
+
+@pytest.mark.usefixtures("calling")
+def test_a_run_that_is_begun_in_a_paused_run_waits_for_that(bench: Bench, probe: Probe) -> None:
+    outer = start(bench, [{"id": "calls", "type": "task", "task": {"type": "probe", "config": {"value": ONE_STEP}}}])
+    (caller,) = parts(bench, outer)
+    does = probe.does
+
+    def meanwhile(ctx: Context, config: ProbeConfig) -> Outcome:
+        if ctx.attempt == 1:
+            control_run.pause(bench.engine, bench.caller, outer)
+        return does(ctx, config)
+
+    probe.does = meanwhile
+    bench.work(caller)
+    (run,) = own_runs(bench, caller)
+    assert run["status"] == "paused"
+    assert [bench.task(part)["status"] for part in parts(bench, run["id"])] == ["paused"]
+    control_run.resume(bench.engine, bench.caller, outer)
+    bench.work(*parts(bench, run["id"]))
+    bench.work(caller)
+    assert bench.task(caller)["status"] == "completed"
