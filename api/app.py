@@ -9,6 +9,7 @@ from threading import BoundedSemaphore
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import structlog
 from flask import Flask, Response, request
 from werkzeug.routing import BaseConverter
@@ -32,6 +33,7 @@ from api.operations import YAML, Call, NoQuery, Operation
 from api.readiness import Readiness
 from api.routes import DOORS, documentation
 from api.schemas.workflows import RESERVED
+from api.spelling import spelled_as_sent
 from taskengine.domain.documents import Document
 from taskengine.lifecycle.engine import Engine
 
@@ -95,7 +97,7 @@ def _view(engine: Engine, seats: BoundedSemaphore, operation: Operation) -> Call
             arguments["query"] = query
         raw = b"" if operation.body is None else read_body(request)
         document = _document(operation, raw)
-        with lines_of(document):
+        with lines_of(document), spelled_as_sent(lambda: _sent(raw, document)):
             if operation.body is not None:
                 name, value = _body(operation, raw, document)
                 arguments[name] = value
@@ -116,6 +118,16 @@ def _document(operation: Operation, raw: bytes) -> Document | None:
         return None
     check_media_type(request, operation.media)
     return parse_yaml(raw)
+
+
+def _sent(raw: bytes, document: Document | None) -> Any:
+    """The body as it came; None where it is no JSON and no document."""
+    if document is not None:
+        return document.data
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
 
 
 def _body(operation: Operation, raw: bytes, document: Document | None) -> tuple[str, Any]:

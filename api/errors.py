@@ -133,7 +133,7 @@ def _fault(item: FieldError) -> dict[str, Any]:
 def field_errors(error: ValidationError, prefix: tuple[str | int, ...]) -> list[FieldError]:
     """Pydantic's findings as ours, at most MAX_ERRORS; ``prefix`` goes before each path."""
     return [
-        FieldError((*prefix, *item["loc"]), _message(item["type"], item["msg"]), item["type"])
+        FieldError((*prefix, *item["loc"]), readable(item["type"], item["msg"]), item["type"])
         for item in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
     ]
 
@@ -145,7 +145,8 @@ def invalid(errors: Iterable[FieldError]) -> Invalid:
     return Invalid(f"{'.'.join(map(str, found[0].loc))}: {found[0].msg}{more}", found)
 
 
-def _message(kind: str, text: str) -> str:
+def readable(kind: str, text: str) -> str:
+    """A finding of Pydantic's in our words."""
     match kind:
         case "extra_forbidden":
             return "is not a known field"
@@ -192,7 +193,7 @@ def _located(errors: Iterable[FieldError]) -> Iterable[FieldError]:
     for item in list(errors)[:MAX_ERRORS]:
         known = item.loc and item.loc[0] in ("body", "query", "path", "header")
         loc = item.loc if known else ("body", *item.loc)
-        yield replace(item, loc=loc, msg=_message(item.type, item.msg))
+        yield replace(item, loc=loc, msg=readable(item.type, item.msg))
 
 
 def _http_error(error: HTTPException) -> Response:

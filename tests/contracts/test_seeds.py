@@ -108,9 +108,9 @@ def test_snake_case_means_the_same(call: Call) -> None:
 @pytest.mark.parametrize(
     ("config", "field"),
     [
-        ({}, ["body", "config", "apiEndpoint"]),
-        ({"apiEndpoint": "not a url"}, ["body", "config", "apiEndpoint"]),
-        ({"apiEndpoint": "https://api.example.com", "authType": "bearer"}, ["body", "config"]),
+        ({}, ["body", "executionConfig", "apiEndpoint"]),
+        ({"apiEndpoint": "not a url"}, ["body", "executionConfig", "apiEndpoint"]),
+        ({"apiEndpoint": "https://api.example.com", "authType": "bearer"}, ["body", "executionConfig"]),
     ],
     ids=["no endpoint", "no URL", "no credentials"],
 )
