@@ -5,7 +5,7 @@
 3. act: one browser step, recorded like any other; a step that fails is told to the model, which may go round it
 
 A task that has succeeded leaves its decisions behind. A later run of the same task replays them as long as each page
-has the element that was meant, by role and name, and asks the model from where that ends.
+has the element that was meant, by role, name and place, and asks the model from where that ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from taskengine.domain.errors import HandlerError, PermanentError
 from workers.browser import replay
 from workers.browser.acting import Acting
 from workers.browser.agent_steps import POINTING, Action, Made, browser_step
-from workers.browser.locating import element_at, spec_of
+from workers.browser.locating import description_of, element_at, is_still, spec_of
 from workers.browser.snapshot import Element, Snapshot, snapshot
 from workers.language import client
 
@@ -117,6 +117,7 @@ class Agent:
         element: Element = seen.elements[decision.element]
         made.spec = spec_of(self.acting.session.page, seen, element)
         made.role, made.name = element.role, element.name
+        made.element = description_of(element, made.spec, self.acting.session.ctx.redacted(self.acting.config.prompt))
         return made
 
     def _question(self, seen: Snapshot) -> str:
@@ -209,7 +210,7 @@ class Agent:
         return False
 
     def _still_there(self, made: Made) -> bool:
-        """Whether the page has the one element that was meant, by its role and name; waits a little for it."""
+        """Whether the page has the one element that was meant, by role, name and place; waits a little for it."""
         session = self.acting.session
         for _ in range(_REPLAY_LOOKS):
             with (
@@ -219,7 +220,7 @@ class Agent:
             ):
                 element = element_at(session.page, seen, made.spec or {})
             if element is not None:
-                return (element.role, element.name) == (made.role, made.name)
+                return is_still(element, made.element)
             session.page.wait_for_timeout(_REPLAY_LOOK_MS)
         return False
 

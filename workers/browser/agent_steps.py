@@ -24,6 +24,8 @@ class Made:
     spec: dict[str, Any] | None = None
     role: str = ""
     name: str = ""
+    element: dict[str, Any] | None = None
+    """What must still hold of the element (``locating.description_of``)."""
 
     def told(self) -> str:
         """In a few words."""

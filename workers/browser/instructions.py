@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from taskengine.domain.errors import PermanentError
 from workers.browser import replay
-from workers.browser.locating import element_at, spec_of
+from workers.browser.locating import description_of, element_at, is_still, spec_of
 from workers.browser.matching import Candidate, Match, match, option_of
 from workers.browser.snapshot import CLICKABLE, Element, Snapshot, snapshot
 from workers.browser.targets import Wants
@@ -44,8 +44,7 @@ class Resolution:
     how: str
     """``replay``, ``match`` or ``llm``."""
     confidence: float
-    role: str
-    name: str
+    element: Element
     candidates: list[dict[str, Any]] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,6 +56,16 @@ class Resolution:
             "role": self.role,
             "name": self.name,
         }
+
+    @property
+    def role(self) -> str:
+        """The role of the element."""
+        return self.element.role
+
+    @property
+    def name(self) -> str:
+        """Its accessible name."""
+        return self.element.name
 
 
 class Choice(BaseModel):
@@ -89,13 +98,13 @@ def resolve(session: Session, instruction: str, *, wants: Wants, place: str = ""
                 return again
             found = match(seen.elements, instruction, wants, good=_SURE if client.available() else 0.6)
             if found.chosen is not None:
-                return _kept(session, key, _matched(session, seen, found, found.chosen, wants))
+                return _kept(session, key, instruction, _matched(session, seen, found, found.chosen, wants))
             now = [item.line() for item in seen.elements]
             quiet = quiet + 1 if now == before else 0
             before = now
             if not found.nothing or quiet >= _QUIET_LOOKS or look == _LOOKS - 1:
                 if client.available():
-                    return _kept(session, key, _chosen(session, seen, found, instruction, wants))
+                    return _kept(session, key, instruction, _chosen(session, seen, found, instruction, wants))
                 break
         page.wait_for_timeout(_LOOK_EVERY_MS)
         if session.ctx.cancelled():
@@ -109,24 +118,24 @@ def _reads(wants: Wants) -> bool:
 
 
 def _replayed(session: Session, seen: Snapshot, kept: Any, instruction: str, wants: Wants) -> Resolution | None:
-    """What was remembered, if it is still one element of the same role and name."""
+    """What was remembered, if it is still one element of the same role and name, which stands where it stood."""
     if not isinstance(kept, dict) or not isinstance(kept.get("spec"), dict):
         return None
     element = element_at(session.page, seen, kept["spec"])
-    if element is None or (element.role, element.name) != (kept.get("role"), kept.get("name")):
+    if element is None or not is_still(element, kept.get("element")):
         return None
     value = kept.get("value")
     if value is None:
         # The words give it again, also where it is a secret that was not kept.
         value = _value_for(element, match([element], instruction, wants, good=0).candidates, wants)
-    return Resolution(kept["spec"], value, "replay", float(kept.get("confidence", 1)), element.role, element.name)
+    return Resolution(kept["spec"], value, "replay", float(kept.get("confidence", 1)), element)
 
 
 def _matched(session: Session, seen: Snapshot, found: Match, chosen: Candidate, wants: Wants) -> Resolution:
     element = chosen.element
     spec = spec_of(session.page, seen, element)
     value = _value_for(element, [chosen], wants)
-    return Resolution(spec, value, "match", round(chosen.score, 2), element.role, element.name, _told(found.candidates))
+    return Resolution(spec, value, "match", round(chosen.score, 2), element, _told(found.candidates))
 
 
 def _value_for(element: Element, candidates: list[Candidate], wants: Wants) -> str | None:
@@ -136,12 +145,11 @@ def _value_for(element: Element, candidates: list[Candidate], wants: Wants) -> s
     return value
 
 
-def _kept(session: Session, key: str, found: Resolution) -> Resolution:
+def _kept(session: Session, key: str, instruction: str, found: Resolution) -> Resolution:
     """Remember it for later runs. A value that the words themselves give is not stored."""
     kept = {
         "spec": found.locator_spec,
-        "role": found.role,
-        "name": found.name,
+        "element": description_of(found.element, found.locator_spec, session.ctx.redacted(instruction)),
         "confidence": found.confidence,
         "value": found.value if found.how == "llm" else None,
     }
@@ -172,9 +180,7 @@ def _chosen(session: Session, seen: Snapshot, found: Match, instruction: str, wa
     if value is None and answer.value and "***" not in answer.value:
         value = answer.value
     spec = spec_of(session.page, seen, element)
-    return Resolution(
-        spec, value, "llm", round(min(answer.confidence, 1.0), 2), element.role, element.name, _told(found.candidates)
-    )
+    return Resolution(spec, value, "llm", round(min(answer.confidence, 1.0), 2), element, _told(found.candidates))
 
 
 def _actionable(element: Element, wants: Wants) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Error, Locator, Page
 
+from workers.browser.instruction_words import STOP, meaning, words
 from workers.browser.snapshot import Element, Snapshot
 from workers.browser.targets import Target, find_in
 
@@ -57,6 +58,37 @@ def _place(page: Page, spec: dict[str, Any], handle: Any) -> tuple[int | None, i
         return None, 0
     place, count = int(found[0]), int(found[1])
     return (None if place < 0 else place), count
+
+
+def description_of(element: Element, spec: dict[str, Any], said: str) -> dict[str, Any]:
+    """What must still hold of the element that ``spec`` leads to, for a later run to take it for the one meant.
+
+    Its role and name, and the words of the instruction that stand around it ("Delete" in the row of Bob); where only
+    its place tells it from its like, all that stands around it.
+    """
+    told = words(said)
+    kept: dict[str, Any] = {
+        "role": element.role,
+        "name": element.name,
+        "words": sorted(({*told, *meaning(told)} - STOP) & _surroundings(element)),
+    }
+    if "nth" in spec or ":nth-" in spec.get("selector", ""):
+        kept |= {"place": element.place, "around": element.around}
+    return kept
+
+
+def is_still(element: Element, kept: Any) -> bool:
+    """Whether all that :func:`description_of` wrote down holds of the element."""
+    if not isinstance(kept, dict) or not {"role", "name", "words"} <= kept.keys():
+        return False
+    same = all(getattr(element, field) == kept[field] for field in ("role", "name", "place", "around") if field in kept)
+    return same and set(kept["words"]) <= _surroundings(element)
+
+
+def _surroundings(element: Element) -> set[str]:
+    """The words of the row or card, the regions and the headings that it stands in."""
+    stands = words(" ".join((element.around, *element.regions, *element.headings)))
+    return {*stands, *meaning(stands)}
 
 
 def locator_of(page: Page, spec: dict[str, Any]) -> Locator:

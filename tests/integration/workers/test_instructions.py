@@ -135,6 +135,40 @@ def test_a_changed_page_is_matched_anew(session: Session, pages: Peer) -> None:
     assert (found.how, mark(session, found)) == ("match", "new")
 
 
+def rows(session: Session, *names: str) -> None:
+    """A table with a Delete button in each row."""
+    made = "".join(f"<tr><td>{name}</td><td><button data-is='{name}'>Delete</button></td></tr>" for name in names)
+    session.page.evaluate("table => { document.body.innerHTML = table }", f"<h1>People</h1><table>{made}</table>")
+
+
+@pytest.mark.parametrize("first", [("Alice", "Bob"), ("Bob",)])
+def test_a_replay_never_takes_what_now_stands_in_its_place(
+    first: tuple[str, ...], session: Session, pages: Peer
+) -> None:
+    session.page.goto(pages.url("/forum"))
+    words = "click Delete in the row of Bob"
+    rows(session, *first)
+    assert mark(session, resolve(session, words, wants="click")) == "Bob"
+    assert mark(session, resolve(session, words, wants="click")) == "Bob"
+    rows(session, "Bob", "Alice")
+    assert mark(session, resolve(session, words, wants="click")) == "Bob"
+    rows(session, "Carl")
+    with pytest.raises(PermanentError) as caught:
+        resolve(session, words, wants="click")
+    assert caught.value.info.code == "instruction_unclear"
+
+
+def test_a_choice_of_the_model_is_replayed_only_where_it_stood(session: Session, pages: Peer, llm: LlmServer) -> None:
+    session.page.goto(pages.url("/forum"))
+    llm.rule(lambda request: choice(number_of(request, "near 'Bob'")))
+    rows(session, "Alice", "Bob")
+    assert mark(session, resolve(session, "get rid of the man", wants="click")) == "Bob"
+    assert resolve(session, "get rid of the man", wants="click").how == "replay"
+    rows(session, "Bob", "Alice")
+    found = resolve(session, "get rid of the man", wants="click")
+    assert (found.how, mark(session, found)) == ("llm", "Bob")
+
+
 def test_an_element_that_comes_late_is_waited_for(session: Session, pages: Peer) -> None:
     session.page.goto(pages.url("/tree"))
     session.page.evaluate(
