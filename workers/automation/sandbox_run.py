@@ -31,7 +31,7 @@ from workers.automation.sandbox_command import DROPPED_ID, NAMESPACES, Descripto
 from workers.automation.sandbox_limits import MEGABYTE, Limits
 from workers.automation.sandbox_report import Report
 from workers.automation.sandbox_seccomp import filters
-from workers.automation.sandbox_watch import Usage, measure
+from workers.automation.sandbox_watch import Usage, Watch
 
 LOOK_SECONDS = 0.02
 _CHUNK = 1 << 16
@@ -296,7 +296,8 @@ class _Run:
         """Open a handle on number 1 of the sandbox, which bubblewrap has named."""
         with contextlib.suppress(orjson.JSONDecodeError, KeyError, OSError):
             child = int(orjson.loads(bytes(self._about))["child-pid"])
-            self._init, self._pid = os.pidfd_open(child), child
+            self._init = os.pidfd_open(child)
+            self._watch = Watch(child, self._job.limits.memory_mb * MEGABYTE)
         return False
 
     def _exceeded(self) -> str | None:
@@ -307,7 +308,7 @@ class _Run:
         began = time.monotonic()
         if began < self._next_look or self._init is None or not self._report.isolated:
             return None  # before it says that it is isolated, its root is still the machine's
-        now = measure(self._pid, limits.memory_mb * MEGABYTE)
+        now = self._watch.look()
         ended = time.monotonic()
         # Many processes take long to look at: looking must not take more than a fifth of a processor.
         self._next_look = ended + max(LOOK_SECONDS, 4 * (ended - began))

@@ -21,6 +21,10 @@ _NEW_NAMESPACES = (0x80, 0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0
 _TERMINAL_REQUESTS = (0x5412, 0x541C, 0x540E)
 """TIOCSTI, TIOCLINUX, TIOCSCTTY: put words into a terminal's mouth, or take one over."""
 _SET_SECCOMP = 22
+_SHARED_AND_NAMELESS = 0x21
+"""MAP_SHARED | MAP_ANONYMOUS: pages that stay when a process takes them out of its view, where no limit sees them."""
+_SOL_SOCKET, _BUFFER_SIZES = 1, (7, 8)
+"""SO_SNDBUF and SO_RCVBUF."""
 
 _ALLOWED = """
 accept accept4 access alarm arch_prctl bind brk capget chdir chmod chown clock_getres clock_gettime clock_nanosleep
@@ -29,8 +33,8 @@ epoll_pwait2 epoll_wait eventfd eventfd2 execve execveat exit exit_group faccess
 fchmod fchmodat fchmodat2 fchown fchownat fcntl fdatasync fgetxattr flistxattr flock fork fstat fstatfs fsync ftruncate
 futex futex_waitv futimesat getcpu getcwd getdents getdents64 getegid geteuid getgid getgroups getitimer getpeername
 getpgid getpgrp getpid getppid getpriority getrandom getresgid getresuid getrlimit get_robust_list getrusage getsid
-getsockname getsockopt get_thread_area gettid gettimeofday getuid getxattr inotify_add_watch inotify_init inotify_init1
-inotify_rm_watch ioctl ioprio_get kill lchown lgetxattr link linkat listen listxattr llistxattr lseek lstat madvise
+getsockname getsockopt get_thread_area gettid gettimeofday getuid getxattr ioctl ioprio_get
+kill lchown lgetxattr link linkat listen listxattr llistxattr lseek lstat madvise
 membarrier mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mprotect mremap msync munlock munlockall
 munmap nanosleep newfstatat open openat openat2 pause pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc
 pkey_free pkey_mprotect poll ppoll prctl pread64 preadv preadv2 prlimit64 pselect6 pwrite64 pwritev pwritev2 read
@@ -44,8 +48,8 @@ statfs statx symlink symlinkat sync_file_range sysinfo tee tgkill time timer_cre
 timer_gettime timer_settime timerfd_create timerfd_gettime timerfd_settime times tkill truncate ugetrlimit umask uname
 unlink unlinkat utime utimensat utimes vfork wait4 waitid waitpid write writev
 """
-"""Not among them, since they hold memory that no limit counts: memfd_create, System V and POSIX message queues and
-shared memory."""
+"""Not among them, since they hold memory that no limit counts: memfd_create, inotify, System V and POSIX message queues
+and shared memory."""
 _REFUSED = """
 acct add_key bpf chroot clock_adjtime clock_settime delete_module finit_module fsconfig fsmount fsopen fspick
 init_module io_uring_enter io_uring_register io_uring_setup kcmp kexec_file_load kexec_load keyctl mount mount_setattr
@@ -88,6 +92,12 @@ def _refusing(families: tuple[int, ...]) -> bytes:
         rules.add_rule(refuse, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, flag, flag))
     for request in _TERMINAL_REQUESTS:
         rules.add_rule(refuse, "ioctl", seccomp.Arg(1, seccomp.MASKED_EQ, _MASK_32, request))
+    flags = seccomp.Arg(3, seccomp.MASKED_EQ, _SHARED_AND_NAMELESS, _SHARED_AND_NAMELESS)
+    rules.add_rule(refuse, "mmap", flags)
+    for option in _BUFFER_SIZES:
+        # Not refused but left as it is, as the kernel itself does with sizes that it does not like.
+        level, name = (seccomp.Arg(at, seccomp.MASKED_EQ, _MASK_32, it) for at, it in ((1, _SOL_SOCKET), (2, option)))
+        rules.add_rule(seccomp.ERRNO(0), "setsockopt", level, name)
     for family in set(range(_MOST_FAMILIES)) - set(families):
         # The first filter lets none of them through; this one says it in the word that programs expect.
         rules.add_rule(refuse, "socket", seccomp.Arg(0, seccomp.MASKED_EQ, _MASK_32, family))

@@ -10,6 +10,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _OWN = frozenset((1, 2))
 """Number 1 is bubblewrap's, number 2 starts and awaits the program; both are ours."""
 _FOLDERS = ("work", "tmp", "dev/shm")
+_FREE_SOCKETS, _SOCKET_BYTES = 64, 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +34,48 @@ class Usage:
         )
 
 
-def measure(init: int, memory_limit: int) -> Usage:
-    """Look at the sandbox whose number 1 is process ``init`` of this machine.
+class Watch:
+    """Looks at the sandbox whose number 1 is process ``init`` of this machine.
 
     Pages that processes share are counted once, but only where counting them for each would pass ``memory_limit``:
     that costs more. What lies in the sandbox's folders is memory as well, and bounded by the disk limit instead.
     """
-    root = Path(f"/proc/{init}/root")
-    disk, files = _written(root)
-    processes, ticks, memory, members = 0, 0, 0, []
-    for number in _numbers(root):
-        try:
-            status = _status(root / "proc" / str(number))
-            ticks += _ticks(root / "proc" / str(number))
-        except (OSError, ValueError, IndexError):
-            continue  # it has just ended
-        memory += status.get("VmRSS", 0) + status.get("VmPTE", 0) + status.get("VmSwap", 0)
-        members.append(number)
-        if number not in _OWN:
-            processes += status.get("Threads", 1)
-    if memory > memory_limit:
-        memory = sum(_proportional(root / "proc" / str(number)) for number in members)
-    return Usage(memory, processes, ticks / _TICKS, disk, files)
+
+    def __init__(self, init: int, memory_limit: int) -> None:
+        self._root = Path(f"/proc/{init}/root")
+        self._memory_limit = memory_limit
+        self._seen: dict[tuple[int, int], int] = {}
+        self._ended = 0
+
+    def look(self) -> Usage:
+        """What is used at this moment, and the processor time until now."""
+        root = self._root
+        disk, files = _written(root)
+        processes, ticks, members = 0, 0, []
+        waiting = memory = _in_sockets(root / "proc" / "1" / "net")
+        seen: dict[tuple[int, int], int] = {}
+        for number in _numbers(root):
+            process = root / "proc" / str(number)
+            try:
+                status = _status(process)
+                began, own, inherited = _times(process)
+            except (OSError, ValueError, IndexError):
+                continue  # it has just ended
+            ticks += own + inherited
+            seen[number, began] = own
+            memory += status.get("VmRSS", 0) + status.get("VmPTE", 0) + status.get("VmSwap", 0)
+            members.append(number)
+            # Ours have one thread each; a program that gets hold of them gains none by it.
+            processes += status.get("Threads", 1) - (number in _OWN)
+        if memory > self._memory_limit:
+            memory = waiting + sum(_proportional(root / "proc" / str(number)) for number in members)
+        return Usage(memory, processes, max(ticks, self._all_seen(seen)) / _TICKS, disk, files)
+
+    def _all_seen(self, seen: dict[tuple[int, int], int]) -> int:
+        """Ticks of all that were ever seen: nobody inherits those of a child whose parent did not ask for its end."""
+        self._ended += sum(ticks for process, ticks in self._seen.items() if process not in seen)
+        self._seen = seen
+        return self._ended + sum(seen.values())
 
 
 def _numbers(root: Path) -> list[int]:
@@ -67,6 +88,17 @@ def _numbers(root: Path) -> list[int]:
 
 def _status(process: Path) -> dict[str, int]:
     """Sizes in bytes and counts of one process."""
+    found = _sizes(process)
+    if "VmRSS" not in found and found.get("Threads", 1) > 1:
+        # Its first thread has ended, and with it what stands here; the others go on with all of its memory.
+        for thread in (process / "task").iterdir():
+            found = _sizes(thread)
+            if "VmRSS" in found:
+                break
+    return found
+
+
+def _sizes(process: Path) -> dict[str, int]:
     wanted = ("VmRSS", "VmPTE", "VmSwap", "Threads")
     found = {}
     for line in (process / "status").read_text(errors="replace").splitlines():
@@ -77,10 +109,26 @@ def _status(process: Path) -> dict[str, int]:
     return found
 
 
-def _ticks(process: Path) -> int:
-    """Clock ticks of a process and of its children that have ended."""
+def _times(process: Path) -> tuple[int, int, int]:
+    """When it began, and the clock ticks of itself, and of its children that have ended and whose end it asked for."""
     fields = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()
-    return sum(int(value) for value in fields[11:15])
+    own, children = (sum(int(value) for value in fields[start : start + 2]) for start in (11, 13))
+    return int(fields[19]), own, children
+
+
+def _in_sockets(net: Path) -> int:
+    """What may wait in sockets: a buffer for each of the Unix ones, but for a few; what does, for the others."""
+    try:
+        unix = len((net / "unix").read_bytes().splitlines()) - 1
+        waiting = 0
+        for name in ("tcp", "tcp6", "udp", "udp6"):
+            for line in (net / name).read_text().splitlines()[1:]:
+                sent, _, received = line.split()[4].partition(":")
+                waiting += int(sent, 16) + int(received, 16)
+    except (OSError, ValueError, IndexError):
+        return 0
+    # What the kernel keeps beside each piece of data may be as much again.
+    return max(unix - _FREE_SOCKETS, 0) * _SOCKET_BYTES + 2 * waiting
 
 
 def _proportional(process: Path) -> int:

@@ -417,6 +417,21 @@ time.sleep(60)
         ends="output_limit",
     ),
     Attack(
+        "makes threads in the process that started it, which has no limits",
+        """
+# Up to 200 times clone() with the flags of a thread; then, as each of them does, pause().
+code = bytes.fromhex("bdc8000000" "ffcd" "7414" "bf000f0500" "31f6" "b838000000" "0f05" "85c0" "7402" "ebe8"
+                     "b822000000" "0f05" "ebf7")
+if os.fork() == 0:
+    place = int(read("/proc/2/syscall").split()[-1], 16)
+    memory = os.open("/proc/2/mem", os.O_RDWR)
+    os.pwrite(memory, code, place)
+    os.kill(os.getppid(), signal.SIGKILL)
+time.sleep(60)
+""",
+        ends="process_limit",
+    ),
+    Attack(
         "leaves a daemon behind that outlives it",
         """
 if os.fork() == 0:
@@ -471,16 +486,64 @@ while True:
 SHARES = [
     Attack("fills its memory", "kept = []\nwhile True:\n    kept.append(bytearray(10_000_000))\n", ends="memory_limit"),
     Attack(
-        "fills memory that is shared, which its own limits do not count",
+        "fills shared memory and looks away from it, so that it is nobody's",
         """
 import mmap
-kept = []
-while True:
-    made = mmap.mmap(-1, 16 << 20)
-    made.write(b"x" * (16 << 20))
-    kept.append(made)
+zero = os.open("/dev/zero", os.O_RDONLY)
+see("nameless", lambda: mmap.mmap(-1, 16 << 20) and "done")
+see("nameless by flags", lambda: call(9, 0, 16 << 20, 3, 0x4021, -1, 0))
+see("zeros", lambda: mmap.mmap(zero, 16 << 20, prot=mmap.PROT_READ) and "done")
+see("read zeros", lambda: os.read(zero, 3) == bytes(3))
+""",
+        {"nameless": REFUSED, "nameless by flags": REFUSED, "zeros": "ENODEV", "read zeros": True},
+    ),
+    Attack(
+        "fills memory after its first thread has ended",
+        """
+def fill():
+    kept = [bytearray(os.urandom(1 << 20) * 10) for _ in range(60)]
+    time.sleep(60)
+threading.Thread(target=fill).start()
+call(60, 0)
 """,
         ends="memory_limit",
+    ),
+    Attack(
+        "fills sockets that nobody reads",
+        """
+def fill():
+    kept = [end for _ in range(100) for end in socket.socketpair()]
+    for end in kept:
+        end.setblocking(False)
+        try:
+            while True:
+                end.send(b"x" * 65536)
+        except BlockingIOError:
+            pass
+    time.sleep(60)
+for _ in range(8):
+    if os.fork() == 0:
+        fill()
+time.sleep(60)
+""",
+        ends="memory_limit",
+        limits={"memoryMb": 128},
+    ),
+    Attack(
+        "makes the buffer of a socket huge",
+        """
+one, other = socket.socketpair()
+one.setblocking(False)
+for option in (socket.SO_SNDBUF, socket.SO_RCVBUF, 32, 33):
+    see(str(option), lambda: one.setsockopt(socket.SOL_SOCKET, option, 4 << 20))
+sent = 0
+try:
+    while True:
+        sent += one.send(b"x" * 65536)
+except BlockingIOError:
+    see("small", lambda: sent < 1 << 20)
+""",
+        {"7": None, "8": None, "32": REFUSED, "33": REFUSED, "small": True},
     ),
     Attack(
         "fills memory by many processes, each of which has little",
@@ -516,8 +579,9 @@ see("shmget", lambda: call(29, 0, 1 << 30, 0o1600))
 see("msgget", lambda: call(68, 0, 0o1600))
 see("semget", lambda: call(64, 0, 1000, 0o1600))
 see("mq_open", lambda: call(240, b"x", 0o102, 0o600, 0))
+see("inotify", lambda: call(294, 0))
 """,
-        dict.fromkeys(("memfd_create", "memfd_secret", "shmget", "msgget", "semget", "mq_open"), NO_CALL),
+        dict.fromkeys(("memfd_create", "memfd_secret", "shmget", "msgget", "semget", "mq_open", "inotify"), NO_CALL),
     ),
     Attack(
         "writes a huge file",
@@ -602,6 +666,24 @@ while True:
 """,
         ends="cpu_limit",
         limits={"cpuSeconds": 0.5},
+    ),
+    Attack(
+        "computes without end in children whose ends it does not ask for",
+        """
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        until = time.process_time() + 0.2
+        while time.process_time() < until:
+            pass
+        os._exit(0)
+    os.close(theirs)
+    os.read(ours, 1)
+    os.close(ours)
+""",
+        ends="cpu_limit",
+        limits={"cpuSeconds": 1},
     ),
     Attack(
         "sleeps past its time and hears no signal",
