@@ -48,7 +48,7 @@ def calling(probe: Probe) -> None:
 
 
 @pytest.fixture
-def parent(bench: Bench, calling: None) -> UUID:  # noqa: ARG001 - what the task does
+def parent(bench: Bench, calling: None) -> UUID:
     """A task that begins a run, and gives what that gave."""
     (task_id,) = bench.submit({"type": "probe", "config": {"value": ONE_STEP}})
     return task_id
@@ -178,7 +178,7 @@ def test_a_run_that_ends_before_its_task_is_parked_wakes_it_nevertheless(
 
 
 def test_a_run_that_is_cancelled_stops_runs_of_tasks_that_were_to_be_tried_again(bench: Bench, probe: Probe) -> None:
-    def begins(ctx: Context, config: ProbeConfig) -> Outcome:  # noqa: ARG001 - part of the interface
+    def begins(ctx: Context, config: ProbeConfig) -> Outcome:
         ctx.begin_run(ONE_STEP)
         raise TransientError("broken", "after it began")
 
