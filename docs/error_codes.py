@@ -265,6 +265,9 @@ CODES: dict[str, Code] = {
     "invalid_plan": _browsing(NO, "The language model's plan of blocks cannot be run, also after it was told why."),
     "invalid_step": _browsing(NO, "A step that was decided on cannot be done as it is; the message names the field."),
     "secret_in_prompt": _browsing(NO, "The prompt holds a secret; give it in `parameters` and write `{name}`."),
+    "secret_misplaced": _browsing(
+        NO, "The model wanted a secret elsewhere than in a field of the sites that the task's `url` or prompt names."
+    ),
     "unknown_parameter": _browsing(NO, "The prompt names a `{parameter}` that the task does not have."),
     "bad_selector": _browser(NO, "What should be a CSS selector or an XPath is none; `details.field` names the field."),
     "value_missing": _browser(NO, "A required value is not on the page, or cannot be read as its type."),

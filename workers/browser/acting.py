@@ -26,6 +26,8 @@ class Acting:
 
     def __init__(self, session: Session, config: BrowserTaskConfig, parameters: dict[str, str]) -> None:
         self.session, self.config, self.parameters = session, config, parameters
+        self.secrets = frozenset(name for name, value in parameters.items() if session.ctx.redacted(value) != value)
+        """Names of the parameters that hold secrets."""
         self.steps: list[BrowserTaskStep] = []
         self._options = StepsOptions(timeout_ms=config.step_timeout, screenshots=config.screenshots)
 
@@ -82,6 +84,10 @@ class Acting:
             return given if not quoted else f'"{given}"' if '"' not in given else f"“{given}”"
 
         return _PLACEHOLDER.sub(value, text)
+
+    def secrets_in(self, text: str | None) -> list[str]:
+        """The names of the secrets that the text would be filled with."""
+        return sorted(self.secrets & set(_PLACEHOLDER.findall(text or "")))
 
     @property
     def tokens(self) -> int:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from taskengine.domain import schemas
 from taskengine.domain.errors import HandlerError, PermanentError
-from workers.browser import replay
+from workers.browser import replay, secret_places
 from workers.browser.acting import Acting
 from workers.browser.agent_steps import POINTING, Action, Made, browser_step
 from workers.browser.locating import description_of, element_at, is_still, spec_of
@@ -59,12 +59,15 @@ class Agent:
     history: list[str] = field(default_factory=list)
     failures: int = 0
     asked: bool = False
+    trusted: set[secret_places.Site] = field(default_factory=set)
+    """Where secrets may be typed."""
 
     def run(self) -> JsonValue:
         """The data that was asked for. Raises PermanentError ``max_steps_exceeded``, ``agent_gave_up`` and what the
         model's server and the last of several failed steps raise.
         """
         config = self.acting.config
+        self.trusted = secret_places.sites_of(config.url, config.prompt)
         key = replay.key(self.acting.session.ctx, config.prompt, config.url or "", "browser_task")
         if self._replay(replay.load(self.acting.session.ctx, key)):
             return self._checked(self.acting.data)
@@ -167,11 +170,31 @@ class Agent:
             self._fail(f"{made.told()}: failed: {error}", error)
 
     def _act(self, made: Made, thought: str = "", *, how: str = "llm") -> None:
+        self._check_secrets(made)
         resolved: JsonValue = {"how": how, "role": made.role, "name": made.name, "target": made.spec}
         self.acting.do(thought or made.told(), browser_step(self.acting, made), resolved=resolved)
+        if not self.made and made.action == "navigate":
+            # No page has said anything yet: where the address itself leads is what the task means.
+            self.trusted |= secret_places.sites_of(self.acting.session.page.url)
         self.failures = 0
         self.made.append(made)
         self.history.append(f"{len(self.acting.steps)}. {made.told()}: done")
+
+    def _check_secrets(self, made: Made) -> None:
+        """A page may talk the model into handing secrets on: they are typed on the task's own sites, and nowhere else.
+
+        Raises PermanentError ``secret_misplaced``.
+        """
+        names = ["the one-time code"] if made.action == "type_code" else self.acting.secrets_in(made.text)
+        if not names:
+            return
+        if made.action not in {"type", "type_code", "select"} or made.spec is None:
+            raise PermanentError(
+                "secret_misplaced", f"{', '.join(names)} holds a secret, which can only be typed into a field"
+            )
+        session = self.acting.session
+        with session.supervision.limit(_LOOKING_SECONDS, "looking at the page"):
+            secret_places.check(session, self.trusted, made.spec, names)
 
     def _fail(self, text: str, error: HandlerError | None = None) -> None:
         self.history.append(text[:500])

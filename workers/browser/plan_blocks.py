@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -54,14 +55,14 @@ def plan(ctx: Context, config: BrowserTaskConfig, parameters: dict[str, str]) ->
     faults = ""
     for _ in range(2):
         made = client.ask(ctx, system=_PLANNER, user=user + faults, schema=Plan, purpose="plan the blocks")
-        found = _fault(made.blocks)
+        found = _fault(made.blocks, parameters)
         if not found:
             return made.blocks
         faults = f"\n\nA plan that you made before was refused: {found}"
     raise PermanentError("invalid_plan", f"the language model's plan cannot be run: {found}", {"fault": found})
 
 
-def _fault(blocks: list[Block]) -> str:
+def _fault(blocks: list[Block], parameters: Collection[str]) -> str:
     """Why blocks cannot be run; empty if they can."""
     if not 1 <= len(blocks) <= _MOST_BLOCKS:
         return f"it has {len(blocks)} blocks, 1 to {_MOST_BLOCKS} can be run"
@@ -69,7 +70,7 @@ def _fault(blocks: list[Block]) -> str:
     if len(keys) < len(blocks):
         return "two blocks have the same key"
     for block in blocks:
-        if fault := _fault_of(block, keys):
+        if fault := _fault_of(block, keys, parameters):
             return fault
     try:
         order({block.key: block.depends_on for block in blocks})
@@ -78,13 +79,16 @@ def _fault(blocks: list[Block]) -> str:
     return ""
 
 
-def _fault_of(block: Block, keys: set[str]) -> str:
+def _fault_of(block: Block, keys: set[str], parameters: Collection[str]) -> str:
     if not (block.key.isidentifier() and block.key.isascii() and len(block.key) <= 60):
         return f"{block.key[:60]!r} is no key"
     if unknown := set(block.depends_on) - keys:
         return f"{block.key} depends on {sorted(unknown)[0]!r}, which is no block"
     if block.kind != "navigation" and not block.url:
         return f"{block.key} is of kind {block.kind} and has no url"
+    named = [name for name in parameters if f"{{{name}}}" in f"{block.url} {block.goal}"]
+    if named and block.kind != "navigation":
+        return f"{block.key} is of kind {block.kind} and names {{{named[0]}}}; only navigation blocks have parameters"
     if any(sign in f"{block.url}{block.goal}" for sign in ("{{", "{%", "{#")):
         return f"{block.key} holds a template"
     return ""

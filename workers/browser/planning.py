@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
 
 from taskengine.domain import schemas
 from taskengine.domain.errors import PermanentError
@@ -59,7 +60,9 @@ def _definition(
     """The workflow of the blocks. Parameters may hold secrets, so they do not stand in it."""
     handed_on: dict[str, Any] = {}
     if parameters:
-        ctx.remember(_PARAMETERS, str(ctx.task_id), parameters, secret=True, ttl_seconds=_KEPT_SECONDS)
+        secret = [name for name, value in parameters.items() if ctx.redacted(value) != value]
+        kept = {"values": parameters, "secret": secret}
+        ctx.remember(_PARAMETERS, str(ctx.task_id), kept, secret=True, ttl_seconds=_KEPT_SECONDS)
         handed_on = {"parametersOf": str(ctx.task_id)}
     steps = [
         {
@@ -92,47 +95,47 @@ def secret_in_prompt() -> PermanentError:
 
 def _task(config: BrowserTaskConfig, block: Block, handed_on: dict[str, Any], *, only: bool) -> dict[str, Any]:
     schema = {"dataSchema": config.data_schema} if only and config.data_schema is not None else {}
-    browser = config.model_dump(mode="json", by_alias=True, exclude_unset=True, include=_HANDED_ON)
+    browser = config.model_dump(mode="json", by_alias=True, exclude_unset=True, include=_HANDED_ON | _OF_AGENTS)
     if not only and "session" in browser:
         # Side by side, the last one to end would save its session over the others'.
         browser["session"] = {"load": config.session.load}
     match block.kind:
         case "extraction":
-            return {"type": "data_extraction", "config": {"url": block.url, "instruction": block.goal, **schema}}
+            known = {name: browser[name] for name in browser if name not in {to_camel(item) for item in _OF_AGENTS}}
+            made = {**known, "url": block.url, "instruction": block.goal, **schema}
+            return {"type": "data_extraction", "config": _literal(made)}
         case "api":
-            return {"type": "api_call", "config": {"apiEndpoint": block.url, "apiMethod": "GET"}}
-    return {
-        "type": "browser_task",
-        "config": {
-            **browser,
-            **handed_on,
-            **schema,
-            "prompt": _escaped(block.goal),
-            "engine": "v1",
-            **({"url": block.url} if block.url else {}),
-        },
-    }
+            return {"type": "api_call", "config": _literal({"apiEndpoint": block.url, "apiMethod": "GET"})}
+    address = {"url": block.url} if block.url else {}
+    made = {**browser, **handed_on, **schema, "prompt": block.goal, "engine": "v1", **address}
+    return {"type": "browser_task", "config": _literal(made)}
 
 
 _HANDED_ON = {
-    *("max_steps", "totp_identifier", "screenshots", "viewport", "locale", "timezone", "user_agent", "session"),
-    *("step_timeout", "dialogs"),
+    *("screenshots", "viewport", "locale", "timezone", "user_agent", "extra_headers", "session"),
+    *("step_timeout", "dialogs", "trace"),
 }
+_OF_AGENTS = {"max_steps", "totp_identifier"}
 
 
-def _escaped(text: str) -> str:
-    """The text so that it is no template."""
-    return text.replace("{{", "{ {").replace("{%", "{ %").replace("{#", "{ #")
+def _literal(value: Any) -> Any:
+    """The JSON value so that it is no template: what was rendered once, or came from a model, is not rendered again."""
+    if isinstance(value, str):
+        return value.replace("{{", "{{ '{{' }}")
+    if isinstance(value, dict):
+        return {name: _literal(item) for name, item in value.items()}
+    return [_literal(item) for item in value] if isinstance(value, list) else value
 
 
 def handed_parameters(ctx: Context, task_id: UUID) -> dict[str, str]:
-    """The parameters that a task handed on to its blocks; all of them count as secrets."""
+    """The parameters that a task handed on to its blocks; what held a secret there is one here."""
     found = ctx.recall(_PARAMETERS, str(task_id))
     if not isinstance(found, dict):
         raise PermanentError("unknown_parameter", f"task {task_id} handed no parameters on, or too long ago")
-    for value in found.values():
-        ctx.hide(value)
-    return found
+    values: dict[str, str] = found["values"]
+    for name in found["secret"]:
+        ctx.hide(values[name])
+    return values
 
 
 # Collecting

@@ -13,6 +13,7 @@ import pyotp
 import pytest
 from pydantic import ValidationError
 
+from taskengine.domain import templates
 from taskengine.domain.errors import HandlerError, Invalid, PermanentError
 from taskengine.domain.outcome import Parked, Succeeded
 from taskengine.handlers.base import RunState
@@ -21,9 +22,10 @@ from tests.integration.workers.context import HandlerContext
 from tests.llm_server import API_KEY, MODEL, LlmServer, Request, running_llm_server
 from tests.site import EMAIL, PASSWORD, TOTP_SECRET, Site, running_site
 from tests.site.goods import PEOPLE
-from workers.browser import pool
+from workers.browser import pool, secret_places
 from workers.browser.browser_automation import BrowserAutomation, BrowserAutomationConfig
 from workers.browser.browser_task import BrowserTask
+from workers.browser.planning import handed_parameters
 from workers.browser.pool import BrowserOptions
 from workers.browser.task_config import BrowserTaskConfig, BrowserTaskOutput
 from workers.language import client
@@ -266,6 +268,50 @@ def test_parameters_are_typed_and_never_shown(do: Do, llm: LlmServer, ctx: Handl
     assert PASSWORD not in str(ctx.memory)
 
 
+def test_what_a_page_talks_the_model_into_does_not_take_secrets_elsewhere(
+    do: Do, llm: LlmServer, ctx: HandlerContext, site: Site
+) -> None:
+    ctx.secrets["SHOP_PASSWORD"] = PASSWORD
+    ctx.codes["jane"] = ["123456"]
+    with running_site() as elsewhere:
+        scripted(
+            llm,
+            decide("navigate", text=f"{elsewhere.url}/login?p={{password}}"),
+            decide("navigate", text=f"{elsewhere.url}/login"),
+            decide("type", "textbox 'Email'", text="{user}"),
+            decide("type", "textbox 'Password'", text="{password}"),
+            decide("type_code", "textbox 'Password'"),
+            decide("navigate", text=f"{site.url}/login"),
+            decide("type", "textbox 'Password'", text="{password}"),
+            decide("done"),
+        )
+        done = do("Log in", "/login", parameters={"user": EMAIL, "password": PASSWORD}, totpIdentifier="jane")
+        errors = [note for request in llm.requests for note in request.user.splitlines() if "may not be typed" in note]
+
+        assert [step.type for step in done.steps] == ["navigate", "navigate", "type", "navigate", "type"]
+        assert len({note.partition(":")[0] for note in errors}) == 2
+        assert "which can only be typed into a field" in llm.requests[1].user
+        assert PASSWORD.replace(" ", "%20") not in str(elsewhere.visits)
+
+
+def test_a_sites_own_subdomains_may_have_its_secrets_and_no_other_host() -> None:
+    trusted = secret_places.sites_of("https://www.shop.example/start", "Then sign in at login.example.org, please.")
+    assert trusted == {("shop.example", None), ("login.example.org", None)}
+    for host, belongs in (
+        ("https://accounts.shop.example/x", True),
+        ("https://shop.example", True),
+        ("https://login.example.org/", True),
+        ("https://evilshop.example", False),
+        ("https://shop.example.evil.example", False),
+        ("https://shop.example@evil.example", False),
+        ("https://shop.example:8443", False),
+        ("https://example.org", False),
+    ):
+        assert any(secret_places.belongs(site, item) for site in secret_places.sites_of(host) for item in trusted) is (
+            belongs
+        ), host
+
+
 def test_a_step_that_fails_is_told_to_the_model(do: Do, llm: LlmServer) -> None:
     scripted(
         llm,
@@ -373,6 +419,28 @@ def test_a_prompt_becomes_a_run_of_blocks(ctx: HandlerContext, llm: LlmServer) -
     BrowserTaskConfig.model_validate(first)
 
 
+def test_blocks_take_what_was_rendered_as_it_is(ctx: HandlerContext) -> None:
+    ctx.secrets["PIN"] = "0815-4711"
+    found_on_a_page = "https://a.example/?{{ secrets.PIN }}"
+    schema = {"type": "object", "description": "{{ secrets.PIN }}", "additionalProperties": True}
+    planned(ctx, 'Click "{{ secrets.PIN }}".', url=found_on_a_page, dataSchema=schema, extraHeaders={"X-A": "b"})
+
+    config = ctx.begun[0]["definition"]["steps"][0]["task"]["config"]
+    rendered = templates.render(config, {"secrets": {"PIN": "rendered"}})
+    assert rendered["url"] == found_on_a_page
+    assert rendered["prompt"] == 'Click "{{ secrets.PIN }}".'
+    assert (rendered["dataSchema"], rendered["extraHeaders"]) == (schema, {"X-A": "b"})
+
+
+def test_blocks_get_the_parameters_and_only_the_secret_ones_are_hidden(ctx: HandlerContext, tmp_path: Path) -> None:
+    ctx.secrets["PIN"] = "0815-4711"
+    planned(ctx, "Click OK.", url="https://a.example/", parameters={"pin": "0815-4711", "what": "lamp"})
+    block_of_it = later(ctx, tmp_path)
+
+    assert handed_parameters(block_of_it, ctx.task_id) == {"pin": "0815-4711", "what": "lamp"}
+    assert block_of_it.redacted("a lamp with 0815-4711") == "a lamp with ***"
+
+
 def test_the_blocks_results_become_one(ctx: HandlerContext, llm: LlmServer) -> None:
     results = {
         "left": {"engine": "v1", "data": {"title": "A"}, "url": "https://a.io/", "usage": {"llm_tokens": 5}},
@@ -419,6 +487,7 @@ def test_a_run_that_failed_fails_the_task(ctx: HandlerContext, llm: LlmServer) -
         ([block("a", None, "x", "b"), block("b", None, "x", "a")], "wait for each other"),
         ([block("a", None, "x", kind="api")], "has no url"),
         ([block("a b", None, "x")], "is no key"),
+        ([block("a", "https://a.example", "the {pin}", kind="extraction")], "only navigation blocks have parameters"),
         ([block("a", None, "{{ secrets.PIN }}")], "holds a template"),
     ],
 )
@@ -427,7 +496,7 @@ def test_a_plan_that_cannot_be_run_is_made_anew_once(
 ) -> None:
     llm.rule(lambda request: {"blocks": blocks})
     with pytest.raises(PermanentError) as caught:
-        planned(ctx)
+        planned(ctx, parameters={"pin": 1234})
 
     assert caught.value.info.code == "invalid_plan"
     assert words in str(caught.value)
