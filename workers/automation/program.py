@@ -7,6 +7,7 @@ stands in the file that ``RESULT_FILE`` names, the last line of stdout if it is 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -247,7 +248,7 @@ def result_of(finished: Finished) -> JsonValue:
     if finished.result is not None:
         try:
             return _checked(finished.result)
-        except (orjson.JSONDecodeError, ValueError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise PermanentError("bad_result", f"what the program left in RESULT_FILE is no JSON: {error}") from None
     reason = finished.missing.get(_MIRRORED_RESULT, "")
     if reason and reason != os.strerror(2):
@@ -257,12 +258,13 @@ def result_of(finished: Finished) -> JsonValue:
         return None
     try:
         return _checked(lines[-1])
-    except (orjson.JSONDecodeError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 
 def _checked(text: bytes) -> JsonValue:
-    value: Any = orjson.loads(text)
+    # The faster parser rounds integers that it has no room for, where they should be refused.
+    value: Any = json.loads(text.decode())
     check_json(value)
     return value  # type: ignore[no-any-return]
 

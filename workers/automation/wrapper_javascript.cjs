@@ -3,16 +3,21 @@
 "use strict";
 const fs = require("fs");
 const { createRequire } = require("module");
+const vm = require("vm");
 
 const SCRIPT = "/work/script.js";
-const AsyncFunction = Object.getPrototypeOf(async function () {}).constructor;
+// On the line of the first one of the script, so that errors name its lines and not ours.
+const BEFORE = "(async function (input, require) {";
+const AFTER =
+  "\n;if (typeof main === 'function') return await main(input);" +
+  "\nreturn typeof result === 'undefined' ? undefined : result;\n})";
 
 async function call() {
   const given = JSON.parse(fs.readFileSync("/run/input.json", "utf8"));
   const source = fs.readFileSync(SCRIPT, "utf8");
-  const ending = "\n;if (typeof main === 'function') return await main(input);" +
-    "\nreturn typeof result === 'undefined' ? undefined : result;";
-  const body = new AsyncFunction("input", "require", source + ending);
+  const importModuleDynamically = vm.constants && vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+  const place = { filename: SCRIPT, columnOffset: -BEFORE.length, importModuleDynamically };
+  const body = vm.runInThisContext(BEFORE + source + AFTER, place);
   return await body(given, createRequire(SCRIPT));
 }
 

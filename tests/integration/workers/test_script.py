@@ -94,6 +94,33 @@ def test_javascript_that_throws_fails_with_its_error(run: Run) -> None:
     assert "TypeError: no price" in error.info.message
 
 
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        ("throw new Error('first')", "/work/script.js:1:7"),
+        ("const x = 1;\nfunction f() {\n  throw new Error('third');\n}\nf();", "/work/script.js:3:9"),
+        ("const x = 1;\nreturn {;", "/work/script.js:2"),
+        ("await null;\nawait Promise.reject(new Error('second'))", "/work/script.js:2:22"),
+    ],
+)
+def test_javascript_that_throws_names_the_line_of_the_script(run: Run, code: str, place: str) -> None:
+    assert place in fault(run, code, language="javascript").info.details["stderr"]
+
+
+def test_javascript_imports_modules(run: Run) -> None:
+    files = {"own.mjs": "export const own = 2;"}
+    code = "const {sep} = await import('node:path'); const {own} = await import('./own.mjs'); return [sep, own]"
+    assert run(code, language="javascript", files=files).result == ["/", 2]
+
+
+def test_an_integer_that_cannot_be_stored_is_refused_and_not_rounded(run: Run) -> None:
+    assert run(f"result = {2**64 - 1}").result == 2**64 - 1
+    error = fault(run, "result = {'id': 2**70}")
+    assert error.info.code == "bad_result"
+    assert "send it as a string" in error.info.message
+    assert run("print(2**70)").result is None
+
+
 @pytest.fixture
 def no_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A machine on whose path no node is."""
