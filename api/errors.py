@@ -154,6 +154,8 @@ def readable(kind: str, text: str) -> str:
             return "is required"
         case "model_type" | "dict_type":
             return "should be a JSON object"
+        case "string_pattern_mismatch" if "https?://" in text:
+            return "should be a URL that begins with http:// or https://, without spaces"
     text = text.removeprefix("Value error, ").replace(" after validation", "")
     return _SUBJECT.sub("should", text)
 

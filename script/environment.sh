@@ -35,7 +35,7 @@ make_environment() {
     find_python
     make_venv
     say "installing $(grep -c '^[a-z].*==' "$requirements") locked packages; the first time takes a minute or two"
-    install --require-hashes --requirement "$requirements" ||
+    install --quiet --require-hashes --requirement "$requirements" ||
         fail "the packages could not be installed: the lines above say why"
     if [ "${3:-}" = project ]; then
         install --quiet --no-deps --no-build-isolation --editable "$root" || fail "the project could not be installed"

@@ -160,10 +160,17 @@ def _await_ready(child: subprocess.Popen[bytes], url: str, log: Path) -> None:
     with Client(url, None, retries=0) as client:
         while not _is_ready(client):
             if child.poll() is not None:
-                raise StartError(f"the installation did not start: {log} says why")
+                raise StartError(_why(log))
             if time.monotonic() > until:
                 raise StartError(f"the installation is not ready after {_START_SECONDS:.0f} s: {log} says why")
             time.sleep(0.2)
+
+
+def _why(log: Path) -> str:
+    """What the installation that did not start said last."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    last = lines[-1].removeprefix("taskengine: ") if lines else f"nothing was said, not even in {log}"
+    return f"the installation did not start: {last} (all of it is in {log})"
 
 
 @contextmanager

@@ -29,6 +29,7 @@ def for_postgres(data: Path, needed: Iterable[Path]) -> Identity | None:
     ``needed`` are the files and folders it must reach: the binaries, the data directory's parent.
     """
     if os.geteuid() != 0:
+        _check_named(data)
         return None
     entry = _user(data)
     paths = tuple(needed)
@@ -44,6 +45,18 @@ def for_postgres(data: Path, needed: Iterable[Path]) -> Identity | None:
         f"as root, Postgres runs as user {entry.pw_name}, who may not enter a folder on the way to "
         f"{' or '.join(map(str, paths))}: move it, or start as a normal user"
     )
+
+
+def _check_named(data: Path) -> None:
+    """Making a database needs an account, which users of containers often lack; running one that is there does not."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        if not data.exists():
+            raise StartError(
+                f"the present user, id {os.geteuid()}, has no account here, and Postgres makes no database for such: "
+                "add one (useradd), start as another user, or set TASKENGINE_DATABASE_URL"
+            ) from None
 
 
 def _user(data: Path) -> pwd.struct_passwd:

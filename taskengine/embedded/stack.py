@@ -138,10 +138,12 @@ class Stack:
 
     def _make_database(self, supervisor: Supervisor, server: postgres.Postgres) -> None:
         self._console.say(f"first start: making the database in {server.folder}")
+        last: list[str] = []
         for command in server.creation():
-            if supervisor.run(command, quiet=True) != 0:
+            if supervisor.run(command, last.append, quiet=True) != 0:
                 log = self._home.logs / "postgres.log"
-                raise StartError(f"the database files could not be made: see {log}")
+                said = f": {last[-1]}" if last else ""
+                raise StartError(f"the database files could not be made{said}; see {log}")
         server.adopt()
 
     def _prepare(self, supervisor: Supervisor) -> str | None:

@@ -39,6 +39,7 @@ def put(engine: Engine, caller: Caller, name: str, fields: MemberFields) -> dict
         email = None if fields.email is None else check_address(fields.email)
     except ValueError as error:
         raise Invalid(f"email {error}", [FieldError(("email",), str(error), "invalid_email")]) from None
+    _check_channels(fields)
     with engine.db.begin() as conn:
         old = store.lock(conn, caller.organization_id, name)
         values = {
@@ -59,6 +60,16 @@ def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name) or name in RESERVED:
         fault = f"is 1 to 100 letters, digits, '.', '_' or '-', and not {' or '.join(RESERVED)}"
         raise Invalid(f"a name {fault}", [FieldError(("path", "name"), fault, "invalid_name")])
+
+
+def _check_channels(fields: MemberFields) -> None:
+    """A channel that has no address would never be used, and nobody told."""
+    addresses = {"email": fields.email, "slack": fields.slack_url, "webhook": fields.webhook_url}
+    for number, channel in enumerate(fields.channels):
+        if addresses[channel] is None:
+            field = "email" if channel == "email" else f"{channel}_url"
+            fault = f"needs {field}: the member has no such address"
+            raise Invalid(f"channels: {channel} {fault}", [FieldError(("channels", number), fault, "no_address")])
 
 
 def _sealed(engine: Engine, field: str, url: str | None, old: Any) -> str | None:

@@ -82,10 +82,18 @@ def _translate(error: Exception, what: str) -> HandlerError | None:
         # requests lets some faults of a URL or header through as they are
         isinstance(error, ValueError) and not isinstance(error, OSError)
     ):
-        return PermanentError("invalid_request", f"{what}: {type(error).__name__}")
+        return PermanentError("invalid_request", f"{what}: {_unsendable(error)}")
     if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | OSError):
         return TransientError("http_connection", f"{what}: {_reason(error)}")
     return None
+
+
+def _unsendable(error: Exception) -> str:
+    if isinstance(error, requests.exceptions.InvalidHeader):
+        return (
+            "a header, or the key or token that goes into one, holds a line break or begins with a space: take it out"
+        )
+    return f"the URL or a header cannot be sent as it is ({type(error).__name__})"
 
 
 def _is_timeout(error: BaseException) -> bool:

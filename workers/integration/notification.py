@@ -69,5 +69,5 @@ class Notification(Handler[NotificationConfig]):
 
 
 def _default_message(name: str, task_id: UUID, run_id: UUID | None) -> str:
-    place = f"run {run_id}" if run_id is not None else "no run"
-    return f"{name}: this notification was asked for by task {task_id} of {place}."
+    place = "" if run_id is None else f" of run {run_id}"
+    return f"{name}: this notification was asked for by task {task_id}{place}."

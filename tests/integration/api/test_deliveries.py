@@ -99,6 +99,7 @@ def test_a_member_is_made_changed_and_forgotten(api: Api) -> None:
         ("anna", {"slack_url": "ftp://x"}, "slack_url"),
         ("anna", {"webhook_url": "***"}, "webhook_url"),
         ("anna", {"channels": ["pigeon"]}, "channels"),
+        ("anna", {"email": "a@b.org", "channels": ["email", "slack"]}, "channels"),
         ("anna", {"role": "king"}, "role"),
         ("owner", {}, "name"),
         ("originating", {}, "name"),

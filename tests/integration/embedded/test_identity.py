@@ -22,8 +22,18 @@ def closed(tmp_path: Path) -> Path:
 
 
 def test_a_normal_user_runs_it_as_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    account = next(entry for entry in pwd.getpwall() if entry.pw_uid != 0)
+    monkeypatch.setattr("os.geteuid", lambda: account.pw_uid)
     assert identity.for_postgres(tmp_path / "data", ()) is None
+
+
+def test_a_user_without_an_account_is_told_before_a_database_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 54321)
+    with pytest.raises(StartError, match="user, id 54321, has no account here"):
+        identity.for_postgres(tmp_path / "data", ())
+    assert identity.for_postgres(tmp_path, ()) is None
 
 
 @as_root

@@ -263,6 +263,13 @@ class TestRedirects:
                 call(url)
             assert caught.value.info.code == "invalid_request"
 
+    def test_a_credential_that_no_header_can_carry_is_refused_in_words(self, peer: Peer, call: Call) -> None:
+        url = peer.route("/", lambda exchange: exchange.reply(200))
+        with pytest.raises(PermanentError, match="holds a line break") as caught:
+            call(url, authType="bearer", bearerToken="a\r\nX-Evil: 1")
+        assert "X-Evil" not in str(caught.value)
+        assert peer.requests == []
+
 
 class TestOAuth:
     @pytest.fixture
