@@ -1,7 +1,8 @@
 """deployment: an ordered list of steps, each verified; when one fails, what was done is undone in reverse order.
 
 Which steps were begun is remembered outside of this process before each of them. An attempt that was cut short (its
-worker died, or was killed while it undid) is undone by the next one before that starts anew.
+worker died, or was killed while it undid) is undone by the next one before that starts anew. What is done anew after it
+was undone is sent under a new idempotency key: under the old one it would be taken for a repetition, and not be done.
 """
 
 from __future__ import annotations
@@ -139,20 +140,20 @@ class Deployment(Handler[DeploymentConfig]):
         """Do the steps. Raises PermanentError ``deployment_failed`` or ``rollback_failed``, TransientError
         ``interrupted``.
         """
-        undone = _undo_cut_short(ctx, config)
+        undone, turn = _undo_cut_short(ctx, config)
         begun: list[str] = []
         done: list[StepOutcome] = []
         for place, step in enumerate(config.steps):
             ctx.progress(place / len(config.steps), step.name)
             begun.append(step.name)
-            _remember(ctx, begun)
+            _remember(ctx, begun, turn)
             try:
                 if ctx.cancelled():
                     begun.pop()  # it was not begun after all
                     raise TransientError("interrupted", f"the attempt was told to stop before {step.name}")
-                done.append(_do(ctx, step, {item.name: item.result for item in done}))
+                done.append(_do(ctx, turn, step, {item.name: item.result for item in done}))
             except Exception as error:
-                raise _taken_back(ctx, config, begun, step.name, error) from error
+                raise _taken_back(ctx, config, turn, begun, step.name, error) from error
         ctx.forget(_SPACE, _key(ctx))
         return Succeeded(DeploymentOutput(steps=done, undone_before=undone))
 
@@ -161,47 +162,51 @@ def _key(ctx: Context) -> str:
     return str(ctx.task_id)
 
 
-def _remember(ctx: Context, begun: list[str]) -> None:
-    ctx.remember(_SPACE, _key(ctx), {"begun": begun}, ttl_seconds=_KEPT_SECONDS)
+def _remember(ctx: Context, begun: list[str], turn: int) -> None:
+    """``turn`` counts how often the steps were undone."""
+    ctx.remember(_SPACE, _key(ctx), {"begun": begun, "turn": turn}, ttl_seconds=_KEPT_SECONDS)
 
 
-def _undo_cut_short(ctx: Context, config: DeploymentConfig) -> list[str]:
-    """Undo what an earlier attempt began and neither ended nor undid; PermanentError if that fails."""
+def _undo_cut_short(ctx: Context, config: DeploymentConfig) -> tuple[list[str], int]:
+    """Undo what an earlier attempt began and neither ended nor undid; what was undone, and the turn that begins.
+
+    PermanentError if that fails.
+    """
     left = ctx.recall(_SPACE, _key(ctx))
     begun = [str(name) for name in left.get("begun", [])] if isinstance(left, dict) else []
+    turn = int(left.get("turn", 0)) if isinstance(left, dict) else 0
     if not begun:
-        return []
+        return [], turn
     ctx.log("an earlier attempt was cut short; what it began is undone first", level="warning", steps=begun)
     if not config.rollback:
-        ctx.forget(_SPACE, _key(ctx))
-        return []
-    undone = _undo(ctx, config, begun)
+        return [], turn
+    undone = _undo(ctx, config, turn, begun)
     if undone.failures:
         raise PermanentError(
             "rollback_failed",
             f"an earlier attempt was cut short, and {_named(undone.failures)} could not be undone: see to it by hand",
             {"begun": begun, "rolled_back": undone.steps, "rollback_failures": undone.failures},
         )
-    ctx.forget(_SPACE, _key(ctx))
-    return undone.steps
+    _remember(ctx, [], turn + 1)
+    return undone.steps, turn + 1
 
 
-def _do(ctx: Context, step: Step, before: dict[str, Any]) -> StepOutcome:
+def _do(ctx: Context, turn: int, step: Step, before: dict[str, Any]) -> StepOutcome:
     started = time.monotonic()
-    result = _act(ctx, step.name, "run", step.run, before)
+    result = _act(ctx, turn, step.name, "run", step.run, before)
     if step.verify is not None:
-        _act(ctx, step.name, "verify", step.verify, before | {step.name: result})
+        _act(ctx, turn, step.name, "verify", step.verify, before | {step.name: result})
     seconds = round(time.monotonic() - started, 3)
     return StepOutcome(name=step.name, result=result, verified=step.verify is not None, seconds=seconds)
 
 
-def _act(ctx: Context, name: str, part: Part, action: Action, before: dict[str, Any]) -> Any:
+def _act(ctx: Context, turn: int, name: str, part: Part, action: Action, before: dict[str, Any]) -> Any:
     """Do one thing, as often as it may take; each try is a recorded step."""
     for attempt in range(1, action.attempts + 1):
         label = f"{part} {name}" if action.attempts == 1 else f"{part} {name} ({attempt})"
         try:
             with ctx.step(label, type=part) as record:
-                result = _act_once(ctx, name, part, action, before)
+                result = _act_once(ctx, turn, name, part, action, before)
                 record.result(result)
                 return result
         except HandlerError as error:
@@ -217,9 +222,9 @@ def _act(ctx: Context, name: str, part: Part, action: Action, before: dict[str, 
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-def _act_once(ctx: Context, name: str, part: Part, action: Action, before: dict[str, Any]) -> Any:
+def _act_once(ctx: Context, turn: int, name: str, part: Part, action: Action, before: dict[str, Any]) -> Any:
     if action.http is not None:
-        return send(ctx, action.http, f"{ctx.idempotency_key}-{name}-{part}")
+        return send(ctx, action.http, f"{ctx.idempotency_key}-{turn}-{name}-{part}")
     program = action.script
     assert program is not None  # one of the two is there
     if program.input is None:
@@ -233,7 +238,9 @@ def _act_once(ctx: Context, name: str, part: Part, action: Action, before: dict[
     return result_of(finished)
 
 
-def _taken_back(ctx: Context, config: DeploymentConfig, begun: list[str], name: str, error: Exception) -> HandlerError:
+def _taken_back(
+    ctx: Context, config: DeploymentConfig, turn: int, begun: list[str], name: str, error: Exception
+) -> HandlerError:
     """Undo what was begun; the error to end with."""
     info = (
         info_of(error)
@@ -241,7 +248,7 @@ def _taken_back(ctx: Context, config: DeploymentConfig, begun: list[str], name: 
         else ErrorInfo("exception", f"{type(error).__name__}: {error}")
     )
     interrupted = ctx.cancelled()
-    undone = _undo(ctx, config, begun) if config.rollback else _Undone(without=begun[::-1])
+    undone = _undo(ctx, config, turn, begun) if config.rollback else _Undone(without=begun[::-1])
     details = {
         "failed_step": name,
         "error": info.as_dict(),
@@ -255,13 +262,13 @@ def _taken_back(ctx: Context, config: DeploymentConfig, begun: list[str], name: 
         text = f"{name}: {info.message}; and {_named(undone.failures)} could not be undone: see to it by hand"
         ctx.log(text, level="error", rollback_failures=undone.failures)
         return PermanentError("rollback_failed", text, details)
-    ctx.forget(_SPACE, _key(ctx))
+    _remember(ctx, [], turn + config.rollback)
     if interrupted:
         return TransientError("interrupted", f"the attempt was told to stop during {name}; {told}", details)
     return PermanentError("deployment_failed", f"{name}: {info.message}; {told}", details)
 
 
-def _undo(ctx: Context, config: DeploymentConfig, begun: list[str]) -> _Undone:
+def _undo(ctx: Context, config: DeploymentConfig, turn: int, begun: list[str]) -> _Undone:
     """Undo these steps, the last one first; one that fails does not keep the others from being undone."""
     steps = {step.name: step for step in config.steps}
     undone = _Undone()
@@ -271,7 +278,7 @@ def _undo(ctx: Context, config: DeploymentConfig, begun: list[str]) -> _Undone:
             undone.without.append(name)
             continue
         try:
-            _act(ctx, name, "rollback", step.rollback, {})
+            _act(ctx, turn, name, "rollback", step.rollback, {})
         except Exception as error:
             message = error.info.as_dict() if isinstance(error, HandlerError) else {"message": str(error)}
             undone.failures.append({"step": name, "error": message})

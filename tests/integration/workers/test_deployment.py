@@ -73,6 +73,12 @@ def step(peer: Peer, name: str, **parts: Any) -> dict[str, Any]:
     } | parts
 
 
+def begun(ctx: HandlerContext) -> list[str]:
+    """The steps that the next attempt would undo."""
+    [kept] = [json.loads(value) for value in ctx.memory.values()]
+    return list(kept["begun"])
+
+
 def asked(peer: Peer) -> list[str]:
     return [request.path.removeprefix("/") for request in peer.requests]
 
@@ -107,7 +113,7 @@ def test_what_was_done_is_undone_in_reverse_when_a_step_fails(run: Run, ctx: Han
     assert (error.info.details["rolled_back"], error.info.details["without_rollback"]) == (["c", "b", "a"], ["plain"])
     assert asked(peer) == ["do/a", "check/a", "do/b", "check/b", "do/c", "undo/c", "undo/b", "undo/a"]
     assert [item.name for item in ctx.steps][-3:] == ["rollback c", "rollback b", "rollback a"]
-    assert ctx.memory == {}
+    assert begun(ctx) == []
 
 
 def test_a_step_that_does_not_verify_has_failed(run: Run, peer: Peer) -> None:
@@ -239,6 +245,19 @@ def test_an_attempt_whose_worker_died_is_undone_by_the_next_one(
     assert output.undone_before == ["b", "a"]
     assert asked(peer) == ["undo/b", "undo/a", "do/a", "check/a", "do/b", "check/b"]
     assert ctx.memory == {}
+    keys = [key for request in peer.requests if (key := request.headers.get("idempotency-key"))]
+    # What is done again is no repetition: under the key of the attempt that died it would not be done.
+    assert keys == [f"{ctx.idempotency_key}-{rest}" for rest in ("0-b-rollback", "0-a-rollback", "1-a-run", "1-b-run")]
+
+
+def test_what_is_done_again_after_it_was_undone_has_a_key_of_its_own(run: Run, ctx: HandlerContext, peer: Peer) -> None:
+    serve(peer, "check/a")
+    assert fault(run, step(peer, "a")).info.code == "deployment_failed"
+    serve(peer)
+    run(step(peer, "a"))
+    keys = [request.headers["idempotency-key"] for request in peer.requests if request.path == "/do/a"]
+    assert keys == [f"{ctx.idempotency_key}-0-a-run", f"{ctx.idempotency_key}-1-a-run"]
+    assert ctx.memory == {}
 
 
 def test_a_call_carries_its_credentials_and_the_same_key_when_it_comes_again(
@@ -249,7 +268,7 @@ def test_a_call_carries_its_credentials_and_the_same_key_when_it_comes_again(
     fault(run, {"name": "a", "run": {"http": call, "attempts": 2, "delaySeconds": 0}})
     first, second = peer.requests
     assert first.headers["authorization"] == "Bearer t0ken"
-    assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == f"{ctx.idempotency_key}-a-run"
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"] == f"{ctx.idempotency_key}-0-a-run"
     assert "t0ken" not in ctx.everything()
 
 
