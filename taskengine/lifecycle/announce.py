@@ -83,8 +83,8 @@ def _tell(engine: Engine, conn: Connection, row: Any) -> None:
         row.id,
         row.run_id,
         {"task": _shown(row)},
-        # A task that is tried again by hand ends again.
-        f"task:{row.id}:{status}:{row.attempt}",
+        # A task that is tried again by hand ends again, be it before another attempt began.
+        f"task:{row.id}:{status}:{row.completed_at.isoformat()}",
     )
     if wanted["webhook_url"] is not None:
         way = Reach("webhook_url", "webhook", engine.cipher.decrypt(wanted["webhook_url"]))

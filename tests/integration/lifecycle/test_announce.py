@@ -134,6 +134,14 @@ def test_a_task_that_is_done_again_ends_again(bench: Bench, receiver: Peer) -> N
     assert [message["type"] for message in said(bench, receiver)] == ["task.failed", "task.completed"]
 
 
+def test_a_task_that_is_cancelled_twice_before_it_began_ends_twice(bench: Bench, receiver: Peer) -> None:
+    (task_id,) = bench.submit({"webhook_url": receiver.url("/hook"), "execution_type": "manual"})
+    cancel.cancel(bench.engine, bench.caller, task_id, None)
+    control.retry(bench.engine, bench.caller, task_id)
+    cancel.cancel(bench.engine, bench.caller, task_id, None)
+    assert [message["type"] for message in said(bench, receiver)] == ["task.cancelled"] * 2
+
+
 def test_a_way_back_that_leads_nowhere_is_refused_at_submit(bench: Bench) -> None:
     with pytest.raises(Invalid) as caught:
         bench.submit({"notify_on_failure": True, "metadata": {"reply_to": "zoe"}})
