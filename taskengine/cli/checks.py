@@ -27,12 +27,18 @@ LEAST_FREE_BYTES = 1 << 30
 MOST_SKEW_SECONDS = 2.0
 """HTTP tells the time in whole seconds, so less than this cannot be told from none."""
 _PATIENCE_SECONDS = 3
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 class State(StrEnum):
-    """How a check ended; ``unknown`` is for what could not be found out because of another fault."""
+    """How a check ended.
+
+    ``note``: only some tasks need it, and where it is not they fail with the reason; ``unknown`` is for what could not
+    be found out because of another fault.
+    """
 
     ok = "ok"
+    note = "note"
     fault = "FAULT"
     unknown = "unknown"
 
@@ -85,6 +91,24 @@ def _writable(place: Path) -> bool:
             return True
     except OSError:
         return False
+
+
+def programs(chromium: Path | None) -> Iterator[Check]:
+    """What browser tasks and sandboxed scripts run is on this machine; their workers may be on another."""
+    bundled = Path.home() / ".cache/ms-playwright"
+    if chromium is not None:
+        found = str(chromium) if os.access(chromium, os.X_OK) else None
+    else:
+        found = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
+        found = found or next((str(path) for path in bundled.glob("chromium-*")), None)
+    yield _program("chromium", found, "browser tasks fail", "apt-get install chromium, or set TASKENGINE_CHROMIUM")
+    yield _program("sandbox", shutil.which("bwrap"), "tasks that run programs fail", "apt-get install bubblewrap")
+
+
+def _program(name: str, found: str | None, without: str, advice: str) -> Check:
+    if found is not None:
+        return ok(name, found)
+    return Check(name, State.note, f"not on this machine: {without} here", f"If workers run here: {advice}.")
 
 
 def postgres(settings: Settings) -> Check:

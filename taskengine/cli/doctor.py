@@ -50,6 +50,7 @@ def examination(options: Options) -> Iterator[Check]:
         return
     yield checks.ok("settings", "valid")
     yield checks.guarded("data directory", lambda: checks.data_directory(settings.home))
+    yield from checks.programs(settings.chromium)
     full = local.completed(settings)
     if full.database_url is None:
         yield _not_running("postgres", "TASKENGINE_DATABASE_URL")

@@ -139,14 +139,24 @@ def launch(playwright: Playwright, executable: Path, proxy_port: int) -> Launche
         try:
             made = _launch(playwright, executable, proxy_port, as_uid, sandbox)
         except (Error, OSError) as error:
-            faults.append(str(error)[:2000])
+            faults.append(_told(str(error)))
             continue
         if not sandbox:
-            log.warning("browser_sandbox_off", as_root=as_uid is None and os.geteuid() == 0, reason=faults[0][-500:])
+            log.warning("browser_sandbox_off", as_root=as_uid is None and os.geteuid() == 0, reason=_gist(faults[0]))
         return made
-    raise TransientError(
-        "browser_not_started", f"{executable} did not start; its output is in details", {"reasons": faults}
-    )
+    raise TransientError("browser_not_started", f"{executable} did not start: {_gist(faults[-1])}", {"reasons": faults})
+
+
+def _told(text: str) -> str:
+    """The driver's error without the command line, which is longer than all else; of the rest the end says why."""
+    return "\n".join(line for line in text.splitlines() if "<launching>" not in line)[-2000:]
+
+
+def _gist(fault: str) -> str:
+    """The line of Chromium's output, or else of the driver's, that says most."""
+    lines = [line.strip() for line in fault.splitlines() if line.strip()] or ["it said nothing"]
+    said = [line.rpartition("[err] ")[2] for line in lines if "[err] " in line]
+    return (said[-1] if said else lines[0].removeprefix("BrowserType.launch: "))[:300]
 
 
 def _launch(playwright: Playwright, executable: Path, proxy_port: int, uid: int | None, sandbox: bool) -> Launched:

@@ -47,6 +47,15 @@ def examine(run: Run, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch, databas
     return examine
 
 
+def test_missing_programs_are_noted_and_no_fault(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKENGINE_CHROMIUM", "/nowhere/chromium")
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = examine()
+    assert faults(found) == set()
+    assert {found[name]["state"] for name in ("chromium", "sandbox")} == {"note"}
+    assert "bubblewrap" in found["sandbox"]["advice"]
+
+
 def faults(found: dict[str, dict[str, Any]]) -> set[str]:
     return {name for name, check in found.items() if check["state"] == "fault"}
 
