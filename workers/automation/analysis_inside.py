@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -34,7 +35,16 @@ def main() -> None:
     if "lint" in analyses:
         found["lint"] = linted(wanted)
     with open(os.environ["RESULT_FILE"], "w", encoding="utf-8") as file:
-        json.dump({name: value for name, value in found.items() if name == "files" or name in analyses}, file)
+        json.dump(storable({name: value for name, value in found.items() if name == "files" or name in analyses}), file)
+
+
+def storable(value: Any) -> Any:
+    """The same, with U+FFFD for what names of files and functions may hold and JSON in a database may not."""
+    if isinstance(value, str):
+        return re.sub("[\0\ud800-\udfff]", "\ufffd", value)
+    if isinstance(value, dict):
+        return {storable(name): storable(item) for name, item in value.items()}
+    return [storable(item) for item in value] if isinstance(value, list) else value
 
 
 def source_files() -> Iterator[str]:

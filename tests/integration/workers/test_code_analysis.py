@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import tarfile
 import zipfile
@@ -226,6 +227,15 @@ def test_a_hostile_archive_is_refused(run: Run, ctx: HandlerContext, name: str) 
     assert error.info.code in {"bad_archive", "file_limit"}, error.info
     assert error.info.code == "bad_archive" or "bomb" in name
     assert not Path("/tmp/escaped.py").exists()
+
+
+def test_names_that_are_no_text_are_told_as_far_as_they_are(run: Run, code_folder: Path) -> None:
+    name = b"caf\xe9.py"
+    (code_folder / os.fsdecode(name)).write_bytes(b"def na\0me(x):\n    return x\n")
+    (code_folder / "b.js").write_bytes(b"function a\0b(x) { return x }\n")
+    output = run(path=str(code_folder))
+    assert output.size is not None
+    assert "caf\ufffd.py" in {file.file for file in output.size.largest}
 
 
 def test_a_folder_that_is_too_large_is_refused(run: Run, code_folder: Path) -> None:
