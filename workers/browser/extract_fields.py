@@ -16,7 +16,16 @@ from workers.browser.extract_reading import Query
 from workers.browser.extract_structured import json_ld_value
 from workers.browser.extract_text import main_text
 
-_NUMBER = re.compile(r"(?:(?<!\w)[-+\u2212])?\d(?:[\d.,'\u2019\u00a0\u202f ]*\d)?")
+_NUMBER = re.compile(r"(?:(?<!\w)[-+\u2212])?(?:(?<![\w.,)])\.\d+|\d(?:[\d.,'\u2019\u00a0\u202f ]*\d)?)")
+_ARABIC = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٫٬", "01234567890123456789.,")
+_WHOLE = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:([.,])\d{2,3}(?:\1\d{2,3})*(?<=[.,]\d{3}))?)?")
+_AMBIGUOUS = re.compile(r"[-+]?[1-9]\d{0,2}[.,]\d{3}")
+_LONGEST_NUMBER = 40
+_COMMA_LANGUAGES = re.compile(
+    "az|be|bg|bs|ca|cs|da|de|el|es|et|eu|fi|fr|gl|hr|hu|hy|id|is|it|kk|lt|lv|mk|nb|nl|nn|no|pl|pt|ro|ru|sk|sl|sq|sr|sv|"
+    "tr|uk|uz|vi"
+)
+_POINT_REGIONS = re.compile("(?:de|fr|it)-ch|de-li|es-(?:do|gt|hn|mx|ni|pa|pe|pr|sv|us)")
 _GROUPED = re.compile(r"[-+]?\d{1,3}(?:[ '\u2019\u00a0\u202f]\d{3})+(?!\d)")
 _TRUE = frozenset(("true", "yes", "y", "1", "on", "✓", "✔", "ja", "oui", "si", "sí"))
 _FALSE = frozenset(("false", "no", "n", "0", "off", "✗", "✘", "✕", "nein", "non"))
@@ -85,7 +94,7 @@ def _from_elsewhere(document: Document, place: str, spec: LeafField, source: str
         found = json_ld_value(document, path)
     else:
         found = main_text(document).get(source.partition(".")[2] or "text")
-    value = read_as(str(found), spec.type, document) if isinstance(found, str | int | float) else found
+    value = read_as(str(found), spec.type, document, shown=False) if isinstance(found, str | int | float) else found
     if spec.required and value is None:
         raise PermanentError(
             "value_missing",
@@ -106,7 +115,8 @@ def _value(document: Document, place: str, spec: LeafField, node: Node) -> JsonV
     if raw is not None and spec.after is not None:
         _, found, raw = raw.partition(spec.after)
         raw = raw.strip() if found else None
-    value = None if raw is None else read_as(raw, spec.type, document)
+    shown = spec.attribute is None and node.tag != "meta"
+    value = None if raw is None else read_as(raw, spec.type, document, shown=shown)
     if value is None and spec.required:
         raise PermanentError(
             "value_missing",
@@ -137,13 +147,13 @@ def shown_value(document: Document, node: Node, type: ValueType = "text") -> str
     return node.text()
 
 
-def read_as(text: str, type: ValueType, document: Document) -> JsonValue:
-    """The text as a value of that type; None when it is none."""
+def read_as(text: str, type: ValueType, document: Document, *, shown: bool = True) -> JsonValue:
+    """The text as a value of that type; None when it is none. ``shown``: for people, in the language of the page."""
     match type:
         case "number":
-            return number(text)
+            return number(text, shown and decimal_comma(document))
         case "integer":
-            found = number(text)
+            found = number(text, shown and decimal_comma(document))
             return int(found) if found is not None and float(found).is_integer() else None
         case "boolean":
             word = text.strip().lower()
@@ -156,31 +166,55 @@ def read_as(text: str, type: ValueType, document: Document) -> JsonValue:
             return text
 
 
-def number(text: str) -> int | float | None:
-    """The first number in a text, with either way of writing thousands and decimals; None when there is none.
+def number(text: str, decimal_comma: bool = False) -> int | float | None:
+    """The first number in a text, with either way of writing thousands and decimals; None when there is none, or when
+    its signs group no thousands (``1.2.3``).
 
-    A single comma before exactly three digits separates thousands (``1,299``), a single point decimals (``1.299``).
+    A single comma before exactly three digits separates thousands (``1,299``), a single point decimals (``1.299``);
+    where ``decimal_comma`` is usual it is the other way round.
     """
-    found = _NUMBER.search(text[:10_000])
+    found = _NUMBER.search(text[:10_000].translate(_ARABIC))
     if found is None:
         return None
     digits = found.group().replace("\u2212", "-")
     grouped = _GROUPED.match(digits)
     # "3 of 12": what a space separates are two numbers, unless it groups thousands.
     digits = re.sub(r"[ '\u2019\u00a0\u202f]", "", digits if grouped else re.split(r"[ \u00a0\u202f]", digits)[0])
+    sign = _decimal_sign(digits, decimal_comma)
+    whole, _, part = digits.rpartition(sign) if sign else (digits, "", "")
+    if not _WHOLE.fullmatch(whole) or (sign and not part.isdecimal()):
+        return None
+    plain = re.sub(r"[.,]", "", whole) + (f".{part}" if sign else "")
+    if len(plain) > _LONGEST_NUMBER:
+        return None
+    value = float(plain)
+    exact = "." not in plain and abs(value) < 2**53
+    return int(plain) if exact else value
+
+
+def _decimal_sign(digits: str, decimal_comma: bool) -> str:
+    """The sign before the decimals; empty where there are none."""
     last_comma, last_point = digits.rfind(","), digits.rfind(".")
     if last_comma >= 0 and last_point >= 0:
-        decimal = "," if last_comma > last_point else "."
-    elif digits.count(",") == 1:
-        decimal = "" if len(digits) - last_comma == 4 else ","
-    else:
-        decimal = "." if digits.count(".") == 1 else ""
-    whole = "".join(char if char not in ",." else "." if char == decimal else "" for char in digits)
-    if whole.count(".") > 1 or len(whole) > 40:
-        return None
-    value = float(whole)
-    exact = "." not in whole and abs(value) < 2**53
-    return int(whole) if exact else value
+        return "," if last_comma > last_point else "."
+    sign = "," if last_comma >= 0 else "."
+    if digits.count(sign) != 1:
+        return ""
+    if not _AMBIGUOUS.fullmatch(digits):
+        return sign
+    return sign if (sign == ",") == decimal_comma else ""
+
+
+def holds_number(text: str) -> bool:
+    """Whether digits stand in the text, of a number or of something like a date."""
+    return _NUMBER.search(text[:10_000]) is not None
+
+
+def decimal_comma(document: Document) -> bool:
+    """Whether the language that the page names writes decimals after a comma."""
+    language = document.root.attributes.get("lang", "").strip().lower().replace("_", "-")
+    general = language.partition("-")[0]
+    return _COMMA_LANGUAGES.fullmatch(general) is not None and _POINT_REGIONS.fullmatch(language) is None
 
 
 def moment(text: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from workers.browser.extract_fields import moment, number
+from workers.browser.extract_fields import holds_number, moment
 from workers.browser.extract_found import CLEAR, Plan
 from workers.browser.extract_lists import Items, Slot
 from workers.browser.extract_request import Request, Wanted, concepts, fit
@@ -67,7 +67,7 @@ def _looks(concept: str, slot: Slot) -> float:
 
 
 def _numbers(texts: Sequence[str]) -> bool:
-    return all(number(text) is not None for text in texts)
+    return all(holds_number(text) for text in texts)
 
 
 def _common_label(slot: Slot) -> str | None:

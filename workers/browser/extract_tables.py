@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from taskengine.domain.errors import PermanentError
 from workers.browser.extract_config import ColumnSpec, TableSpec, full_columns
 from workers.browser.extract_document import Document, Node
-from workers.browser.extract_fields import number, read_as, shown_value
+from workers.browser.extract_fields import holds_number, read_as, shown_value
 
 _MOST_COLUMNS = 200
 _MOST_TABLES = 200
@@ -316,9 +316,9 @@ def _reads_as_headings(first: Sequence[Node | None], second: Sequence[Node | Non
     texts = [cell_text(cell) for cell in first]
     if not all(texts) or len(set(texts)) < len(texts) or len(texts) < 2:
         return False
-    if any(number(text) is not None or len(text) > 60 for text in texts):
+    if any(holds_number(text) or len(text) > 60 for text in texts):
         return False
-    return any(number(cell_text(cell)) is not None for cell in second)
+    return any(holds_number(cell_text(cell)) for cell in second)
 
 
 def _is_layout(table: Table) -> bool:

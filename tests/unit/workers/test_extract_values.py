@@ -18,11 +18,27 @@ from workers.browser.extract_request import fit, understand
         ("1,29", 1.29), ("1.234.567", 1234567),
         ("1.299", 1.299), ("12", 12), ("-5 °C", -5), ("−5", -5), ("SKU-5", 5), ("3 of 12", 3), ("1,234,567", 1234567),
         ("about 1 200 people", 1200), ("none", None), ("", None), ("1,2,3.4.5", None),
+        ("0,999", 0.999), (".5 kg", 0.5), ("etc.5", 5), ("1,234,5", None), ("1.2.3", None), ("192.168.0.1", None),
+        ("1,23,456.78", 123456.78), ("\u0663\u066b\u0665", 3.5), ("04.05.2026", None), ("1,234.567", 1234.567),
         ("9" * 50, None), ("12345678901234567890", 12345678901234567890.0),
     ],
 )  # fmt: skip
 def test_the_first_number_is_read_however_it_is_written(text: str, value: float | None) -> None:
     assert number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "value"),
+    [
+        ("de", "1.299 €", 1299), ("de-DE", "1,799 €/l", 1.799), ("fr_FR", "1.234.567", 1234567), ("de", "12.5", 12.5),
+        ("de", "1.299,50", 1299.5), ("de", "0.125", 0.125), ("en", "1.299", 1.299), ("en-GB", "1,299", 1299),
+        ("de-CH", "1.299", 1.299), ("es-MX", "1,299", 1299), ("", "1.299", 1.299),
+    ],
+)  # fmt: skip
+def test_a_doubtful_sign_is_read_as_the_language_of_the_page_writes_it(language: str, text: str, value: float) -> None:
+    document = page([-1, "html", 0, {"lang": language}])
+    assert read_as(text, "number", document) == value
+    assert read_as("1.299", "number", document, shown=False) == 1.299
 
 
 @pytest.mark.parametrize(
