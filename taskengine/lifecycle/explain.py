@@ -18,7 +18,7 @@ from taskengine.domain.task import Caller
 from taskengine.lifecycle import query
 from taskengine.lifecycle.engine import Engine
 from taskengine.lifecycle.presence import ALIVE_SECONDS
-from taskengine.store import agents, executions, outbox, queues, runs, steps, tasks
+from taskengine.store import agents, events, executions, outbox, queues, runs, steps, tasks
 
 _GUESS_SECONDS = 1.0
 _WORKED = frozenset({Kind.task, Kind.expansion})
@@ -135,9 +135,13 @@ def _parked(now: _Situation) -> Iterator[dict[str, Any]]:
     run = None if begun is None else runs.get(now.conn, row.organization_id, UUID(begun))
     if run is not None:
         message = f"waits for the run that it began, {run.id} ({run.name}), which is {run.status}"
+        if run.status == "paused":
+            message += f"; resume it with POST /v1/runs/{run.id}/resume"
         yield _blocker("run", message, run={"id": run.id, "name": run.name, "status": run.status})
     if row.run_at is not None:
-        yield _blocker("timer", f"goes on at {_stamp(row.run_at)} at the latest", until=row.run_at)
+        why = None if run is not None else events.why_parked(now.conn, row.id)
+        until = f"goes on at {_stamp(row.run_at)} at the latest"
+        yield _blocker("timer", f"{why}; {until}" if why else until, until=row.run_at)
 
 
 def _wait(now: _Situation) -> Iterator[dict[str, Any]]:

@@ -104,11 +104,11 @@ def _row(engine: Engine, ended: Ended) -> dict[str, Any]:
         case Cancelled(reason=reason):
             error = ErrorInfo("cancelled", reason).as_dict()
             return transitions.finish_row(MOVES["cancelled"], **row, execution_status="cancelled", error=error)
-        case Parked(seconds=seconds):
-            row |= {"execution_status": "succeeded", "delay_seconds": seconds}
+        case Parked(reason=reason, seconds=seconds):
+            row |= {"execution_status": "succeeded", "delay_seconds": seconds, "reason": reason}
             return transitions.finish_row(MOVES["parked"], **row)
-        case HandedOver(line=line):
-            row |= {"execution_status": "succeeded", "delay_seconds": 0, "queue": line}
+        case HandedOver(line=line, reason=reason):
+            row |= {"execution_status": "succeeded", "delay_seconds": 0, "queue": line, "reason": reason}
             return transitions.finish_row(MOVES["handed_over"], **row)
         case TimedOut(error=info):
             return _failure(engine, ended, row | {"execution_status": "timed_out"}, info, True, None)

@@ -25,6 +25,19 @@ def note(conn: Connection, task_id: UUID, type_name: str, data: dict[str, Any] |
     conn.execute(_NOTE, {"task_id": task_id, "type": type_name, "data": encoded})
 
 
+_WHY_PARKED = text(
+    """
+    SELECT data ->> 'reason' FROM events WHERE task_id = :task_id AND type = 'task.parked' ORDER BY id DESC LIMIT 1
+    """
+)
+
+
+def why_parked(conn: Connection, task_id: UUID) -> str | None:
+    """What the attempt that parked a task last gave as its reason."""
+    found: str | None = conn.execute(_WHY_PARKED, {"task_id": task_id}).scalar()
+    return found
+
+
 _SHOWN = [column for column in events.c if column.name != "organization_id"]
 
 

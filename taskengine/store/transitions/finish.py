@@ -16,7 +16,7 @@ _FINISH = text(
     WITH d AS (
         SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS d(
             execution_id uuid, task_id uuid, execution_status text, status text, event text, result json, error json,
-            delay_seconds double precision, failed int, dead boolean, queue text,
+            delay_seconds double precision, failed int, dead boolean, queue text, reason text,
             cpu_seconds double precision, peak_memory_bytes bigint)
     ), locked AS (
         SELECT e.id FROM executions e JOIN d ON d.execution_id = e.id JOIN tasks t ON t.id = e.task_id
@@ -44,11 +44,13 @@ _FINISH = text(
             t.kind, t.run_id, t.scope_id, t.ended_bad, t.state IS NOT NULL AS has_run,
             t.announce IS NOT NULL AS announced,
             CASE t.status WHEN 'cancelled' THEN 'task.cancelled' ELSE d.event END AS event, d.dead,
-            d.error, d.execution_id
+            d.error, d.reason, d.execution_id
     ), noted AS (
         INSERT INTO events (organization_id, task_id, run_id, type, from_status, to_status, attempt, data)
         SELECT organization_id, id, run_id, event, 'running', status, attempt,
-            CASE WHEN error IS NOT NULL THEN json_build_object('error', error) END FROM moved
+            CASE WHEN error IS NOT NULL THEN json_build_object('error', error)
+                WHEN status <> 'cancelled' AND reason IS NOT NULL THEN json_build_object('reason', reason) END
+        FROM moved
     ), buried AS (
         INSERT INTO dead_letters (id, organization_id, task_id, type, queue, code, error, attempts)
         SELECT execution_id, organization_id, id, type, queue, error ->> 'code', error, attempt
@@ -70,11 +72,11 @@ def finish(conn: Connection, rows: Sequence[dict[str, Any]], *, alone: bool) -> 
     """End attempts, and move their tasks, where the attempt still holds its task (fencing by execution id).
 
     Each row: execution_id, task_id, execution_status, status, event, result, error, delay_seconds, failed (1 when
-    it counts against the retries), dead (leaves a dead letter), queue (another line to wait in, or None),
-    cpu_seconds and peak_memory_bytes (what the attempt used, where that is known). Rows that
-    come back were recorded; ``has_run`` says that the task began a run of its own.
-    ``more`` says that the queue has tasks in line. ``alone`` says that no other statement will follow in this
-    transaction: tasks that others depend on are left.
+    it counts against the retries), dead (leaves a dead letter), queue (another line to wait in, or None), reason
+    (why it waits, for the event), cpu_seconds and peak_memory_bytes (what the attempt used, where that is known). Rows
+    that come back were recorded; ``has_run`` says that the task began a run of its own. ``more`` says that the queue
+    has tasks in line. ``alone`` says that no other statement will follow in this transaction: tasks that others depend
+    on are left.
     """
     return list(conn.execute(_FINISH, {"rows": document(rows), "alone": alone}))
 

@@ -13,7 +13,7 @@ from taskengine.domain.outcome import HandedOver, Outcome, Parked, Succeeded
 from taskengine.domain.run import RunFilter
 from taskengine.domain.workflow import RetrySpec
 from taskengine.handlers.base import Context
-from taskengine.lifecycle import cancel, control, control_run, explain, query_runs, recover
+from taskengine.lifecycle import cancel, control, control_run, explain, query, query_runs, recover
 from taskengine.lifecycle.retry_run import retry as retry_run
 from taskengine.store import transitions
 from tests.conftest import Bench
@@ -144,6 +144,16 @@ def test_a_parked_task_goes_on_when_its_time_is_up(bench: Bench, probe: Probe) -
     recover.release_due(bench.engine)
     bench.work(task_id)
     assert bench.task(task_id)["result"] == 2
+
+
+def test_explain_says_why_an_attempt_parked_its_task(bench: Bench, probe: Probe) -> None:
+    probe.does = lambda ctx, config: Parked("the limit of 100 calls in 10 s is used up", 60)
+    (task_id,) = bench.submit({"type": "probe", "config": {}})
+    bench.work(task_id)
+    summary = explain.explain(bench.engine, bench.caller, task_id)["summary"]
+    assert summary.startswith("the limit of 100 calls in 10 s is used up; goes on at ")
+    parked = query.events(bench.engine, bench.caller, task_id, PAGE).items[-1]
+    assert parked["data"] == {"reason": "the limit of 100 calls in 10 s is used up"}
 
 
 def test_what_is_handed_over_waits_in_the_other_line(bench: Bench, probe: Probe) -> None:
