@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
     functions = group("Functions that tasks of the type system_function may call.")
     app.add_typer(functions, name="functions")
     command(functions, "list", "taskengine functions list")(list_functions)
-    command(functions, "grant", "taskengine functions grant engine.countdown --organization acme")(grant)
-    command(functions, "revoke", "taskengine functions revoke engine.countdown --organization acme")(revoke)
+    command(functions, "grant", "taskengine functions grant engine.countdown --organization default")(grant)
+    command(functions, "revoke", "taskengine functions revoke engine.countdown --organization default")(revoke)
 
 
 def list_(

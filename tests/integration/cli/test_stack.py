@@ -73,6 +73,7 @@ def stack() -> Iterator[Stack]:
         cleanup.callback(up.terminate)
         client = ready(place, f"http://127.0.0.1:{port}", up)
         client.workflows.put("hello", WORKFLOW)
+        client.agents.register("reviewer-1", ["code_review"])
         yield Stack(place, cleanup.enter_context(client), {"TASKENGINE_HOME": str(place / ".taskengine")})
 
 

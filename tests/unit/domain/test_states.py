@@ -48,7 +48,11 @@ def test_from_completed_there_is_no_way() -> None:
 def test_a_running_task_is_not_moved_by_waiting_moves() -> None:
     movers = {name for name, move in MOVES.items() if TaskStatus.running in move.sources and not move.of_steps}
     assert movers == {"completed", "failed", "retry_scheduled", "lost", "cancelled", "parked", "handed_over"}
-    assert {MOVES[name].target for name in movers} - FINAL == {TaskStatus.retrying, TaskStatus.queued}
+    assert {MOVES[name].target for name in movers} - FINAL == {
+        TaskStatus.retrying,
+        TaskStatus.queued,
+        TaskStatus.waiting_input,
+    }
 
 
 def test_a_refusal_to_resume_a_cancelled_run_does_not_offer_to_resume_it() -> None:
