@@ -65,13 +65,23 @@ _CLAIM = text(
         SELECT (SELECT d.organization_id FROM deliveries d WHERE d.status = 'pending'
             AND d.organization_id > last.organization_id ORDER BY d.organization_id LIMIT 1)
         FROM organizations_in_line last WHERE last.organization_id IS NOT NULL
-    ), heads AS (
-        SELECT head.*, row_number() OVER (
-            PARTITION BY head.organization_id ORDER BY head.next_attempt_at, head.id) AS turn
-        FROM organizations_in_line line CROSS JOIN LATERAL (
+    ), reminders AS (
+        -- By deliveries_reminder_idx. They have promised a time, so a flood of other messages does not delay them.
+        SELECT head.* FROM organizations_in_line line CROSS JOIN LATERAL (
             SELECT id, organization_id, next_attempt_at FROM deliveries
-            WHERE status = 'pending' AND organization_id = line.organization_id AND next_attempt_at <= now()
+            WHERE status = 'pending' AND type = 'reminder' AND organization_id = line.organization_id
+                AND next_attempt_at <= now()
             ORDER BY next_attempt_at, id LIMIT :limit FOR UPDATE SKIP LOCKED) head
+    ), others AS (
+        SELECT head.* FROM organizations_in_line line CROSS JOIN LATERAL (
+            SELECT id, organization_id, next_attempt_at FROM deliveries
+            WHERE status = 'pending' AND type <> 'reminder' AND organization_id = line.organization_id
+                AND next_attempt_at <= now()
+            ORDER BY next_attempt_at, id LIMIT :limit FOR UPDATE SKIP LOCKED) head
+    ), heads AS (
+        SELECT id, next_attempt_at, row_number() OVER (
+            PARTITION BY organization_id ORDER BY late, next_attempt_at, id) AS turn
+        FROM (SELECT *, 0 AS late FROM reminders UNION ALL SELECT *, 1 FROM others) due
     )
     -- By an array, not by a join: nobody can tell the planner how short the list is.
     UPDATE deliveries SET status = 'sending', attempt = attempt + 1, next_attempt_at = NULL, started_at = now(),
@@ -83,7 +93,10 @@ _CLAIM = text(
 
 
 def claim(conn: Connection, limit: int, lease_seconds: float) -> Rows:
-    """Take messages that are due, in turns between organizations: pending -> sending, attempt n, a lease."""
+    """Take messages that are due: pending -> sending, attempt n, a lease.
+
+    Organizations take turns, and in each of them reminders go first.
+    """
     return list(conn.execute(_CLAIM, {"limit": limit, "lease": lease_seconds}))
 
 

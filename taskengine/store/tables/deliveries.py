@@ -61,6 +61,13 @@ deliveries = Table(
         "deliveries_due_idx", "organization_id", "next_attempt_at", "id", postgresql_where=text("status = 'pending'")
     ),
     Index("deliveries_next_idx", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+    Index(
+        "deliveries_reminder_idx",
+        "organization_id",
+        "next_attempt_at",
+        "id",
+        postgresql_where=text("status = 'pending' AND type = 'reminder'"),
+    ),
     Index("deliveries_lease_idx", "lease_until", postgresql_where=text("status = 'sending'")),
     Index("deliveries_ended_idx", "completed_at", postgresql_where=text("completed_at IS NOT NULL")),
     Index(

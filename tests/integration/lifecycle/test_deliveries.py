@@ -281,6 +281,19 @@ def test_an_organization_with_many_does_not_keep_the_others_waiting(bench: Bench
     assert delivery_id in taken
 
 
+def test_a_reminder_goes_before_a_flood_of_its_own_organization(bench: Bench, receiver: Peer) -> None:
+    ways = [Reach("x", "webhook", receiver.url(f"/hook?n={number}")) for number in range(50)]
+    for number, way in enumerate(ways):
+        queued(bench, way, key=f"flood {number}")
+    [reminder] = queued(bench, hook(receiver), key="reminder", notice=Notice("reminder", "now", "now"))
+    with bench.engine.db.autocommit() as conn:
+        from taskengine.store import deliveries as store
+
+        taken = [row.id for row in store.claim(conn, 4, 30)]
+    assert reminder in taken
+    assert len(taken) == 4
+
+
 def test_mail_arrives_with_a_stable_id_and_no_header_of_the_senders_making(bench: Bench, mailbox: Mailbox) -> None:
     notice = Notice("notification", "Hi\r\nBcc: evil@example.org", "Zeile 1\n.\nZeile 2: größer", severity="error")
     [delivery_id] = queued(bench, Reach("anna", "email", "anna@example.org"), notice=notice)

@@ -85,6 +85,13 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
+        "deliveries_reminder_idx",
+        "deliveries",
+        ["organization_id", "next_attempt_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("status = 'pending' AND type = 'reminder'"),
+    )
+    op.create_index(
         "deliveries_run_idx",
         "deliveries",
         ["run_id", "id"],
