@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,8 @@ class Pool:
     def __init__(self, options: BrowserOptions) -> None:
         self.options = options
         self._driver: Playwright | None = None
+        self._driver_process: list[int] = []
+        """A descriptor that becomes readable when the driver has ended: it does not tell, it just answers no more."""
         self._proxy: EgressProxy | None = None
         self._launched: Launched | None = None
         self._tasks = 0
@@ -118,23 +121,35 @@ class Pool:
     def _ready(self) -> Lent:
         if self._launched is not None and not self._alive(self._launched):
             self._drop()
+        if self._proxy is None:
+            self._proxy = EgressProxy(EgressPolicy(self.options.egress), self._is_chromium)
+        if self._launched is None:
+            self._launched = self._launch(self._proxy.port)
+            self._tasks = 0
+        return Lent(self._launched, self._proxy, self.options)
+
+    def _launch(self, proxy_port: int) -> Launched:
         # Playwright is loaded by the first task: every worker knows the pool, and one of them drives a browser.
         from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415 - see above
 
         from workers.browser.launch import find_executable, launch  # noqa: PLC0415 - see above
 
+        if self._driver is not None and has_ended(self._driver_process):
+            self._stop_driver()
         if self._driver is None:
+            before = socket_owner.children(os.getpid())
             try:
                 self._driver = sync_playwright().start()
             except (Error, OSError) as error:
                 raise TransientError("browser_not_started", f"Playwright's driver did not start: {error}") from error
-        if self._proxy is None:
-            self._proxy = EgressProxy(EgressPolicy(self.options.egress), self._is_chromium)
-        if self._launched is None:
-            executable = find_executable(self.options.chromium, self._driver.chromium.executable_path)
-            self._launched = launch(self._driver, executable, self._proxy.port)
-            self._tasks = 0
-        return Lent(self._launched, self._proxy, self.options)
+            self._driver_process = [os.pidfd_open(pid) for pid in socket_owner.children(os.getpid()) - before]
+        executable = find_executable(self.options.chromium, self._driver.chromium.executable_path)
+        try:
+            return launch(self._driver, executable, proxy_port)
+        except TransientError:
+            # Perhaps it is the driver's fault: the next attempt gets a new one.
+            self._stop_driver()
+            raise
 
     def _is_chromium(self, port: int) -> bool:
         launched, proxy = self._launched, self._proxy
@@ -172,6 +187,8 @@ class Pool:
         if driver is not None:
             with contextlib.suppress(Exception):
                 driver.stop()
+        while self._driver_process:
+            os.close(self._driver_process.pop())
 
     def close(self) -> None:
         """End everything."""
@@ -180,6 +197,11 @@ class Pool:
         if self._proxy is not None:
             self._proxy.close()
             self._proxy = None
+
+
+def has_ended(processes: list[int]) -> bool:
+    """Whether one of the processes behind these descriptors has ended."""
+    return bool(processes) and bool(select.select(processes, [], [], 0)[0])
 
 
 def memory_mb(root: int) -> float:

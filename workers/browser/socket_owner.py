@@ -15,11 +15,18 @@ def tree(root: int) -> Iterator[int]:
     while waiting:
         pid = waiting.pop()
         yield pid
-        for thread in _names(f"/proc/{pid}/task"):
-            try:
-                waiting += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
-            except OSError:
-                continue
+        waiting += children(pid)
+
+
+def children(pid: int) -> set[int]:
+    """The processes that a process has started and that nobody has taken note of the end of."""
+    found: set[int] = set()
+    for thread in _names(f"/proc/{pid}/task"):
+        try:
+            found |= set(map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split()))
+        except OSError:
+            continue
+    return found
 
 
 def owner(root: int, uid: int, port: int, listener: int, likely: int | None = None) -> int | None:

@@ -534,12 +534,26 @@ def test_a_killed_chromium_is_a_crash_and_leaves_nothing(drive: Drive, site: Sit
     assert drive(to("/")).title == "Home · Sample Shop"
 
 
+def driver_of_the_browser() -> psutil.Process:
+    return next(
+        child for child in psutil.Process().children() if child.name() == "node" or "node" in child.cmdline()[0]
+    )
+
+
+def test_a_driver_that_is_gone_when_chromium_is_to_be_started_is_replaced(drive: Drive) -> None:
+    drive(to("/"))
+    pool.pool()._drop()
+    driver = driver_of_the_browser()
+    driver.kill()
+    driver.wait(10)
+    assert drive(to("/")).title == "Home · Sample Shop"
+    assert drive(to("/")).title == "Home · Sample Shop"
+
+
 def test_a_killed_driver_takes_chromium_with_it(drive: Drive, site: Site) -> None:
     drive(to("/"))
     before = tree()
-    driver = next(
-        child for child in psutil.Process().children() if child.name() == "node" or "node" in child.cmdline()[0]
-    )
+    driver = driver_of_the_browser()
     killer = in_the_middle(site, driver.kill)
     with pytest.raises(TransientError) as caught:
         drive(to("/gate"))
