@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from taskengine.domain.errors import PermanentError
 
 Status = Literal["passed", "failed", "error", "skipped"]
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+_PROLOG = re.compile(r"(?:\s|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 _MOST_CASES = 100_000
 
 
@@ -34,7 +36,8 @@ def read(report: bytes, path: str) -> list[Case]:
     except UnicodeDecodeError:
         raise _bad(path, "it is not UTF-8") from None
     # No document type, so no entities: neither files of this machine nor a text that grows without end.
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+    # It can stand before the first element only; what tests print may well hold one of HTML.
+    if _PROLOG.sub("", text, count=1).startswith("<!"):
         raise _bad(path, "it has a document type, which reports do not need")
     try:
         document = junitparser.JUnitXml.fromstring(_DECLARATION.sub("", text).encode())
@@ -74,7 +77,8 @@ def _case(item: Any) -> Case:
         if status in ("failed", "error"):
             break
     name = f"{item.classname}.{item.name}" if item.classname else str(item.name)
-    return Case(name[:500], float(item.time or 0), status, message[:1000], text[-2000:])
+    seconds = float(item.time or 0)
+    return Case(name[:500], seconds if math.isfinite(seconds) else 0.0, status, message[:1000], text[-2000:])
 
 
 def _bad(path: str, reason: str) -> PermanentError:

@@ -4,6 +4,7 @@ be installed. It imports nothing of this project.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import unittest
@@ -29,7 +30,11 @@ class Recorder(unittest.TextTestResult):
         """Add it to the report."""
         group, _, name = test.id().rpartition(".")
         case = ElementTree.SubElement(
-            self.suite, "testcase", classname=group, name=name, time=f"{time.perf_counter() - self.began:.4f}"
+            self.suite,
+            "testcase",
+            classname=printable(group),
+            name=printable(name),
+            time=f"{time.perf_counter() - self.began:.4f}",
         )
         if kind:
             ElementTree.SubElement(case, kind, message=printable(message)).text = printable(text)
@@ -68,12 +73,13 @@ class Recorder(unittest.TextTestResult):
         """A part of it ended; only failed parts are cases of their own."""
         super().addSubTest(test, subtest, err)  # type: ignore[arg-type]
         if err is not None:
-            self.note(test, "failure", str(err[1]), str(subtest))  # type: ignore[index]
+            kind = "failure" if issubclass(err[0], test.failureException) else "error"  # type: ignore[index]
+            self.note(test, kind, str(err[1]), str(subtest))  # type: ignore[index]
 
 
 def printable(text: str) -> str:
-    """Text without what XML cannot hold."""
-    return "".join(letter for letter in text if letter >= " " or letter in "\t\n")
+    """Text with U+FFFD for what XML cannot hold."""
+    return re.sub("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
 
 
 def main() -> None:

@@ -132,15 +132,45 @@ def test_a_program_that_fails_though_its_tests_passed_is_not_believed(run: Run) 
     "report",
     [
         '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><testsuite><testcase name="&b;"/></testsuite>',
+        '<?xml version="1.0"?>\n<!-- a --> <?b c?><!DOCTYPE a SYSTEM "file:///etc/passwd"><testsuite/>',
         '<!DOCTYPE a [<!ENTITY b "xxxxxxxxxx"><!ENTITY c "&b;&b;&b;">]><testsuite name="&c;"/>',
         "no report",
         "",
         "<testsuite>",
     ],
-    ids=["a file of the machine", "a bomb", "text", "nothing", "half a report"],
+    ids=["a file of the machine", "a document type after other things", "a bomb", "text", "nothing", "half a report"],
 )
 def test_a_report_that_is_none_is_refused(run: Run, report: str) -> None:
     assert fault(run, **writes(report)).info.code == "bad_report"
+
+
+def test_what_tests_print_is_no_fault_of_their_report(run: Run) -> None:
+    report = (
+        "<?xml version='1.0'?><testsuite><testcase name='a' time='nan'><failure message='m'>"
+        "<![CDATA[<!DOCTYPE html><p>]]></failure></testcase><testcase name='b' time='inf'/></testsuite>"
+    )
+    output = run(**writes(report), failOn="never")
+    assert (output.totals.failed, output.totals.passed, output.totals.seconds) == (1, 1, 0)
+    assert output.failures[0].text == "<!DOCTYPE html><p>"
+
+
+def test_messages_that_xml_cannot_hold_are_told_as_far_as_they_are(run: Run) -> None:
+    code = """
+import unittest
+class Odd(unittest.TestCase):
+    def test_odd(self):
+        raise RuntimeError("a\\x00\\x1b\\ud800\\uffffb")
+    def test_parts(self):
+        for number in range(3):
+            with self.subTest(number):
+                self.assertEqual(number, 0)
+                1 / 0
+        with self.subTest("last"):
+            1 / 0
+"""
+    output = run(files={"test_odd.py": code}, failOn="never")
+    assert (output.totals.failed, output.totals.errors) == (2, 3)
+    assert "a\ufffd\ufffd\ufffd\ufffdb" in [failure.message for failure in output.failures]
 
 
 def test_no_report_is_an_error(run: Run) -> None:
