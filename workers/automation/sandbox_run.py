@@ -256,6 +256,8 @@ class _Run:
         self._report = Report(2 * job.most_collected_bytes + MEGABYTE)
         self._about = bytearray()
         self._init: int | None = None
+        self._unseen = ""
+        """Why nobody can look at what is used, where that is so."""
         self._usage = Usage()
         self._broken: str | None = None
         self._seconds = self._next_look = 0.0
@@ -294,10 +296,14 @@ class _Run:
 
     def _learn(self) -> bool:
         """Open a handle on number 1 of the sandbox, which bubblewrap has named."""
-        with contextlib.suppress(orjson.JSONDecodeError, KeyError, OSError):
+        try:
             child = int(orjson.loads(bytes(self._about))["child-pid"])
             self._init = os.pidfd_open(child)
             self._watch = Watch(child, self._job.limits.memory_mb * MEGABYTE)
+        except ProcessLookupError:
+            pass  # it has ended already
+        except (orjson.JSONDecodeError, KeyError, OSError) as error:
+            self._unseen = f"its first process cannot be followed ({error})"
         return False
 
     def _exceeded(self) -> str | None:
@@ -305,10 +311,16 @@ class _Run:
         limits = self._job.limits
         if time.monotonic() - self._started > limits.wall_seconds:
             return "time"
+        if self._unseen and self._report.isolated:
+            return "unseen"
         began = time.monotonic()
         if began < self._next_look or self._init is None or not self._report.isolated:
             return None  # before it says that it is isolated, its root is still the machine's
         now = self._watch.look()
+        if now is None:
+            if not select.select([self._init], [], [], _FAREWELL_SECONDS)[0]:
+                self._unseen = "/proc shows nothing of its processes"
+            return None  # otherwise it has just ended
         ended = time.monotonic()
         # Many processes take long to look at: looking must not take more than a fifth of a processor.
         self._next_look = ended + max(LOOK_SECONDS, 4 * (ended - began))
@@ -351,6 +363,8 @@ class _Run:
             raise Unavailable(refused[1])
         if not report.isolated and self._broken is None:
             raise Unavailable(_said(stderr, self._process.returncode))
+        if self._unseen and report.isolated:
+            raise Unavailable(f"what runs in the sandbox cannot be watched from outside: {self._unseen}")
         cpu = max(self._usage.cpu_seconds, report.cpu_seconds)
         return Finished(
             exit_code=report.exit_code,

@@ -47,8 +47,8 @@ class Watch:
         self._seen: dict[tuple[int, int], int] = {}
         self._ended = 0
 
-    def look(self) -> Usage:
-        """What is used at this moment, and the processor time until now."""
+    def look(self) -> Usage | None:
+        """What is used at this moment, and the processor time until now; None where nothing can be seen."""
         root = self._root
         disk, files = _written(root)
         processes, ticks, members = 0, 0, []
@@ -67,6 +67,8 @@ class Watch:
             members.append(number)
             # Ours have one thread each; a program that gets hold of them gains none by it.
             processes += status.get("Threads", 1) - (number in _OWN)
+        if not members:
+            return None
         if memory > self._memory_limit:
             memory = waiting + sum(_proportional(root / "proc" / str(number)) for number in members)
         return Usage(memory, processes, max(ticks, self._all_seen(seen)) / _TICKS, disk, files)

@@ -294,6 +294,19 @@ def test_a_bubblewrap_that_isolates_less_than_it_was_told_is_found_out(tmp_path:
     assert said == "False the sandbox shares the net namespace of the machine"
 
 
+def test_a_machine_on_which_nobody_could_watch_what_runs_says_so() -> None:
+    blind = (
+        "import errno, os, sys\n"
+        "import pyseccomp as seccomp\n"
+        "rules = seccomp.SyscallFilter(seccomp.ALLOW)\n"
+        "rules.add_rule(seccomp.ERRNO(errno.EPERM), 'pidfd_open')\n"
+        "rules.load()\n"
+        "os.execv(sys.executable, [sys.executable, '-c', sys.argv[1]])\n"
+    )
+    said = told(sys.executable, "-c", blind, PROBE)
+    assert said.startswith("False what runs in the sandbox cannot be watched from outside:")
+
+
 def test_a_script_is_refused_where_nothing_isolates(
     ctx: HandlerContext, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
