@@ -576,13 +576,36 @@ def test_a_stop_in_mid_navigation_ends_the_wait_at_once(drive: Drive, ctx: Handl
     assert caught.value.info.code == "browser_stopped"
 
 
+def running_ones() -> list[psutil.Process]:
+    return [process for process in tree() if process.status() != psutil.STATUS_ZOMBIE]
+
+
 def test_it_does_not_run_as_root_with_its_sandbox_off(drive: Drive) -> None:
     drive(to("/"))
-    running = [process for process in tree() if process.status() != psutil.STATUS_ZOMBIE]
+    running = running_ones()
     assert len(running) > 3
     for process in running:
         assert process.uids().real != 0
         assert "--no-sandbox" not in process.cmdline()
+
+
+def test_a_start_that_fails_once_does_not_cost_the_sandbox(drive: Drive, tmp_path: Path) -> None:
+    tmp_path.parent.parent.chmod(0o755)
+    tmp_path.parent.chmod(0o755)
+    tmp_path.chmod(0o777)
+    starter = tmp_path / "chromium"
+    real = find_executable(None, "")
+    starter.write_text(f'#!/bin/sh\nmkdir {tmp_path}/once 2>/dev/null && exit 1\nexec {real} "$@"\n')
+    starter.chmod(0o755)
+    pool.close()
+    pool.configure(BrowserOptions(chromium=starter, egress=("127.0.0.1",)))
+    try:
+        drive(to("/"))
+        assert (tmp_path / "once").exists()
+        assert not any("--no-sandbox" in process.cmdline() for process in running_ones())
+    finally:
+        pool.close()
+        pool.configure(BrowserOptions(egress=("127.0.0.1",)))
 
 
 def test_many_tasks_in_a_row_leave_no_process_context_or_file(
