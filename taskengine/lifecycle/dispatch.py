@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy import Connection
 
 from taskengine.broker.publish import BrokerDown, Message, direct
 from taskengine.domain import lines
@@ -42,13 +43,40 @@ def dispatch(engine: Engine, queue: str, *, if_empty: bool = False) -> int:
         if room <= 0 or (if_empty and waiting):
             return 0
         with engine.db.autocommit() as conn:
-            rows = outbox.pick(conn, queue, room=room, pack=settings.pack_size, alive=ALIVE_SECONDS)
+            rows = _pick(engine, conn, queue, room)
         if rows:
             _publish(engine, rows, form(queue, rows, room, settings.pack_size))
         return len(rows)
     except BrokerDown as error:
         log.warning("dispatch_delayed", queue=queue, reason=str(error))
         return 0
+
+
+def _pick(engine: Engine, conn: Connection, queue: str, room: int) -> list[Any]:
+    """What goes out now. A worker gets one at a time of those that need what it has: another may be idle sooner.
+
+    For each of them a worker is chosen by itself, so several may have chosen the same; all but the first choose anew.
+    """
+    kept: list[Any] = []
+    while room:
+        rows = outbox.pick(conn, queue, room=room, pack=engine.settings.pack_size, alive=ALIVE_SECONDS)
+        given: set[str] = set()
+        spare: list[UUID] = []
+        for row in sorted(rows, key=_rank):
+            if row.sent_to in given:
+                spare.append(row.task_id)
+                continue
+            kept.append(row)
+            if row.sent_to is not None:
+                given.add(row.sent_to)
+        if spare:
+            outbox.unpublish(conn, spare)
+        room = len(spare)
+    return kept
+
+
+def _rank(row: Any) -> tuple[int, int, int, UUID]:
+    return (-row.priority, row.turn, -row.urgency, row.task_id)
 
 
 def _publish(engine: Engine, rows: Sequence[Any], messages: Sequence[Message]) -> None:
@@ -67,7 +95,7 @@ def form(queue: str, rows: Sequence[Any], room: int, pack_size: int) -> list[Mes
     that is not worth its message and none over ``pack_size``. Others travel alone, and those that were picked for one
     worker go to that one.
     """
-    ordered = sorted(rows, key=lambda row: (-row.priority, row.turn, -row.urgency, row.task_id))
+    ordered = sorted(rows, key=_rank)
     small = [row for row in ordered if row.light]
     size = min(pack_size, max(_LEAST_PACK, -(-len(small) // room)))
     packs = [small[start : start + size] for start in range(0, len(small), size)]

@@ -12,20 +12,24 @@ from sqlalchemy import Connection, text
 
 from taskengine.store.database import Rows
 
-# Workers of the queue that live, have what the place in line ``o`` needs, and have nothing sent to them already.
+# Workers that have what the place in line ``o`` needs.
 _TAKERS = """
-    FROM workers w WHERE w.queue = :queue AND w.seen_at > now() - make_interval(secs => :alive)
-        AND NOT EXISTS (SELECT FROM json_each_text(o.needs) AS n(name, amount)
-            WHERE coalesce(CAST(w.resources ->> n.name AS double precision), 0) < CAST(n.amount AS double precision))
-        -- What is on the way of one queue is little, and found by outbox_rung_idx.
-        AND (SELECT s.task_id FROM outbox s WHERE s.queue = :queue AND s.published_at IS NOT NULL
-            AND s.sent_to = w.name ORDER BY s.published_at LIMIT 1) IS NULL
+    FROM takers w WHERE NOT EXISTS (SELECT FROM json_each_text(o.needs) AS n(name, amount)
+        WHERE coalesce(CAST(w.resources ->> n.name AS double precision), 0) < CAST(n.amount AS double precision))
 """
 _RUNNING = "SELECT count(*) FROM executions e WHERE e.status = 'running' AND starts_with(e.worker, w.name || ':')"
 
-_PICK = text(
+PICK = text(
     f"""
-    WITH RECURSIVE organizations_in_line AS (
+    WITH RECURSIVE takers AS MATERIALIZED (
+        -- Workers of the queue that live and have nothing sent to them already. Looked up once, and not for each of a
+        -- long line: while all are busy, there is nobody to compare needs with.
+        SELECT w.name, w.resources, w.pool_size FROM workers w
+        WHERE w.queue = :queue AND w.seen_at > now() - make_interval(secs => :alive)
+            -- What is on the way of one queue is little, and found by outbox_rung_idx.
+            AND (SELECT s.task_id FROM outbox s WHERE s.queue = :queue AND s.published_at IS NOT NULL
+                AND s.sent_to = w.name ORDER BY s.published_at LIMIT 1) IS NULL
+    ), organizations_in_line AS (
         -- A loose index scan over outbox_ready_idx: one probe for each organization, however long its line.
         (SELECT organization_id FROM outbox WHERE queue = :queue AND published_at IS NULL
             ORDER BY organization_id LIMIT 1)
@@ -53,7 +57,8 @@ _PICK = text(
             (SELECT w.name {_TAKERS} ORDER BY ({_RUNNING}) / w.pool_size, random() LIMIT 1) END
         WHERE task_id = ANY(ARRAY(SELECT task_id FROM weighed WHERE load <= :reach))
             AND NOT EXISTS (SELECT FROM queues q WHERE q.name = :queue AND q.paused)
-        RETURNING task_id, attempt, priority, urgency, light, sent_to
+        -- What needs something shares no message: it is for one worker.
+        RETURNING task_id, attempt, priority, urgency, light AND needs IS NULL AS light, sent_to
     )
     SELECT picked.*, weighed.turn FROM picked JOIN weighed USING (task_id)
     """
@@ -67,7 +72,7 @@ def pick(conn: Connection, queue: str, *, room: int, pack: int, alive: float) ->
     passed over, and so are tasks that need more than any worker of the last ``alive`` seconds has. Returns (task_id,
     attempt, priority, urgency, light, sent_to, turn), unordered; one with needs is for the worker ``sent_to``.
     """
-    return list(conn.execute(_PICK, {"queue": queue, "pack": pack, "reach": room * pack, "alive": alive}))
+    return list(conn.execute(PICK, {"queue": queue, "pack": pack, "reach": room * pack, "alive": alive}))
 
 
 _FIRST = text(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 from taskengine.broker.publish import direct
 from taskengine.domain.outcome import Outcome, Succeeded
 from taskengine.handlers.base import Context
 from taskengine.lifecycle import dispatch, explain, presence, query, recover
+from taskengine.store import outbox
 from tests.conftest import Bench
 from tests.integration.lifecycle.conftest import PAGE, Probe, ProbeConfig
 
@@ -63,6 +66,40 @@ def test_a_worker_gets_one_at_a_time_and_the_others_wait_for_all(bench: Bench) -
     worker(bench, f"{QUEUE}@two", **BIG)
     dispatch.dispatch(bench.engine, QUEUE)
     assert sent_to(bench, f"{QUEUE}@two") == {second}
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)
+
+
+def test_workers_are_looked_up_once_and_not_for_each_of_a_long_line(bench: Bench) -> None:
+    worker(bench, f"{QUEUE}@one", **BIG)
+    bench.submit(*[{"resource_requirements": BIG}] * 30)
+    assert len(sent_to(bench, f"{QUEUE}@one")) == 1
+    found = bench.sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {outbox.PICK.text}", queue=QUEUE, pack=200, reach=800, alive=30)
+    loops = [node["Actual Loops"] for node in nodes(found[0][0][0]["Plan"]) if node.get("Relation Name") == "workers"]
+    assert loops == [1]
+
+
+def test_small_tasks_that_need_different_things_share_no_message(bench: Bench) -> None:
+    worker(bench, f"{QUEUE}@graphics", gpu_memory_gb=16)
+    worker(bench, f"{QUEUE}@memory", memory_gb=64)
+    drawing, counting = bench.submit(
+        {"resource_requirements": {"gpu_memory_gb": 8}}, {"resource_requirements": {"memory_gb": 32}}
+    )
+    assert sent_to(bench, f"{QUEUE}@graphics") == {drawing}
+    assert sent_to(bench, f"{QUEUE}@memory") == {counting}
+
+
+def test_of_many_that_come_at_once_each_worker_gets_one_and_who_needs_nothing_does_not_wait(bench: Bench) -> None:
+    names = [f"{QUEUE}@{name}" for name in ("one", "two", "three")]
+    for name in names:
+        worker(bench, name, **BIG)
+    *_, plain = bench.submit(*[{"resource_requirements": BIG, "priority": "high"}] * 12, {})
+    assert [len(sent_to(bench, name)) for name in names] == [1, 1, 1]
+    assert bench.engine.publisher.held([QUEUE]) == {plain}
 
 
 def test_what_was_sent_to_a_worker_that_died_goes_to_another(bench: Bench) -> None:
