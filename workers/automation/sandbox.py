@@ -28,7 +28,8 @@ from workers.automation.sandbox_run import Finished, Job, execute
 log = structlog.get_logger(__name__)
 
 TAIL_CHARACTERS = 4000
-_PROBE = Limits(wall_seconds=20, cpu_seconds=10, memory_mb=256, processes=8, disk_mb=8)
+_PROBE = Limits(wall_seconds=20, cpu_seconds=10, memory_mb=256, processes=8, disk_mb=8, files=10)
+_TOO_MANY = "import time; [open(f'/tmp/{number}', 'w').close() for number in range(99)]; time.sleep(60)"
 _maxima = Maxima()
 
 
@@ -51,14 +52,14 @@ def configure(maxima: Maxima) -> None:
 
 
 def probe() -> Isolation:
-    """Build a sandbox, and look from inside whether it is one."""
+    """Build a sandbox, look from inside whether it is one, and from outside whether what passes a limit is ended."""
     try:
-        finished = execute(Job(argv=[interpreter().path, "-I", "-S", "-c", ""], limits=_PROBE))
+        finished = execute(Job(argv=[interpreter().path, "-I", "-S", "-c", _TOO_MANY], limits=_PROBE))
     except Unavailable as error:
         return Isolation(False, str(error))
     except OSError as error:
         return Isolation(False, f"the sandbox could not be built: {error}")
-    if finished.broken or finished.exit_code != 0:
+    if finished.broken != "file":
         said = finished.stderr.decode(errors="replace").strip()[-300:]
         return Isolation(False, f"a trial run ended with {finished.broken or finished.exit_code}: {said}")
     return Isolation(True)

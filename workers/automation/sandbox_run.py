@@ -36,6 +36,7 @@ from workers.automation.sandbox_watch import Usage, Watch
 LOOK_SECONDS = 0.02
 _CHUNK = 1 << 16
 _FAREWELL_SECONDS = 10
+_BLIND_SECONDS = 5
 _PR_SET_CHILD_SUBREAPER = 36
 _STACK_MB = 8
 _ADDRESSES_MB = 64 * 1024
@@ -260,7 +261,7 @@ class _Run:
         """Why nobody can look at what is used, where that is so."""
         self._usage = Usage()
         self._broken: str | None = None
-        self._seconds = self._next_look = 0.0
+        self._seconds = self._next_look = self._blind_since = 0.0
 
     def attend(self, stop: Callable[[], bool]) -> None:
         """Read what comes and watch what is used, until everything inside has ended."""
@@ -316,11 +317,19 @@ class _Run:
         began = time.monotonic()
         if began < self._next_look or self._init is None or not self._report.isolated:
             return None  # before it says that it is isolated, its root is still the machine's
-        now = self._watch.look()
+        try:
+            now = self._watch.look()
+        except PermissionError as error:
+            self._unseen = (
+                f"{error.filename} may not be read: run the worker as an ordinary user, or with CAP_SYS_PTRACE"
+            )
+            return "unseen"
         if now is None:
-            if not select.select([self._init], [], [], _FAREWELL_SECONDS)[0]:
+            self._blind_since = self._blind_since or began
+            if began - self._blind_since > _BLIND_SECONDS:
                 self._unseen = "/proc shows nothing of its processes"
-            return None  # otherwise it has just ended
+            return None  # otherwise it is just ending
+        self._blind_since = 0.0
         ended = time.monotonic()
         # Many processes take long to look at: looking must not take more than a fifth of a processor.
         self._next_look = ended + max(LOOK_SECONDS, 4 * (ended - began))

@@ -48,13 +48,17 @@ class Watch:
         self._ended = 0
 
     def look(self) -> Usage | None:
-        """What is used at this moment, and the processor time until now; None where nothing can be seen."""
+        """What is used at this moment, and the processor time until now; None where nothing can be seen.
+
+        Raises PermissionError where nothing may be seen.
+        """
         root = self._root
+        numbers = _numbers(root)
         disk, files = _written(root)
         processes, ticks, members = 0, 0, []
         waiting = memory = _in_sockets(root / "proc" / "1" / "net")
         seen: dict[tuple[int, int], int] = {}
-        for number in _numbers(root):
+        for number in numbers:
             process = root / "proc" / str(number)
             try:
                 status = _status(process)
@@ -84,6 +88,8 @@ def _numbers(root: Path) -> list[int]:
     """The processes, as the sandbox numbers them: its own /proc shows exactly those."""
     try:
         return [int(entry.name) for entry in (root / "proc").iterdir() if entry.name.isdigit()]
+    except PermissionError:
+        raise
     except OSError:
         return []
 

@@ -305,6 +305,11 @@ def test_a_machine_on_which_nobody_could_watch_what_runs_says_so() -> None:
     )
     said = told(sys.executable, "-c", blind, PROBE)
     assert said.startswith("False what runs in the sandbox cannot be watched from outside:")
+    if drops():
+        # As root is in most containers.
+        said = told("setpriv", "--bounding-set", "-sys_ptrace", "--inh-caps", "-all", sys.executable, "-c", PROBE)
+        assert said.startswith("False what runs in the sandbox cannot be watched from outside:")
+        assert said.endswith("run the worker as an ordinary user, or with CAP_SYS_PTRACE")
 
 
 def test_a_script_is_refused_where_nothing_isolates(
