@@ -44,11 +44,11 @@ def artifact(call: Call, artifact_id: UUID) -> Response:
     It is always sent as an attachment: what a task fetched from somewhere must not run in a browser as ours.
     """
     record, path = reading.artifact(call.engine, call.caller, artifact_id)
-    kind = record["content_type"]
+    kind = record["content_type"] if _MEDIA_TYPE.fullmatch(record["content_type"]) else "application/octet-stream"
     try:
         response = send_file(
             path.absolute(),
-            mimetype=kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream",
+            mimetype=kind,
             as_attachment=True,
             download_name="".join(c if c.isprintable() else "_" for c in record["name"]),
             conditional="Range" in request.headers,
@@ -56,5 +56,7 @@ def artifact(call: Call, artifact_id: UUID) -> Response:
         )
     except FileNotFoundError:
         raise NotFound("the file of this artifact is gone from the data directory") from None
+    if ";" in kind:  # Werkzeug would name the charset of a text once more
+        response.headers["Content-Type"] = kind
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     return response

@@ -97,6 +97,11 @@ def test_a_file_is_downloaded_whole_or_by_range(api: Api, bench: Bench, engine: 
     assert (beyond.status_code, beyond.get_json()["code"]) == (416, "range_not_satisfiable")
 
 
+def test_a_charset_is_named_once(api: Api, bench: Bench, engine: Engine) -> None:
+    artifact_id = store_file(api, bench, engine, "page.html", "text/html; charset=utf-8", b"<p>")
+    assert api("GET", f"/v1/artifacts/{artifact_id}").headers["Content-Type"] == "text/html; charset=utf-8"
+
+
 @pytest.mark.parametrize("content_type", ["text/html\r\nX-Evil: 1", "nonsense", "é/x", ""])
 def test_a_strange_name_or_type_breaks_no_header(api: Api, bench: Bench, engine: Engine, content_type: str) -> None:
     artifact_id = store_file(api, bench, engine, 'a"\r\nX-Evil: é/../x', content_type, b"data")
