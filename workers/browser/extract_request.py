@@ -182,6 +182,9 @@ def fit(wanted: tuple[str, ...], entity: tuple[str, ...], label: str) -> float:
     bare = wanted[len(entity) :] if entity and wanted[: len(entity)] == entity and len(wanted) > len(entity) else wanted
     if said in (bare, (*entity, *bare)):
         return 0.98
+    if entity and said == entity and concepts(bare) == concepts(("name",)):
+        # "product names": what is headed by the thing itself is what it is called.
+        return 0.85
     best = _of_concepts(concepts(bare), concepts(said))
     same = {word for word in bare if word in said}
     return best if same or best == 0 else best * 0.92

@@ -65,6 +65,11 @@ FOUND: list[tuple[str, str, Any]] = [
     ("microdata", "the telephone of each hotel", rows("telephone", "+44 20 1234", "+44 20 9876")),
     ("search_results", "titles of all results", RESULTS),
     # tables
+    (
+        "price_list",
+        "Extract all product names and prices from the page",
+        rows("name price", "Blue Lamp|€ 12.50", "Red Chair|€ 49.00"),
+    ),
     ("orders_1", "the table of orders", ORDERS),
     ("orders_1", "all orders", ORDERS),
     ("orders_1", "Extract customer and total of each order", CUSTOMERS),
