@@ -59,7 +59,9 @@ def _begin(engine: Engine, conn: Connection, row: Any, spec: Mapping[str, Any], 
         raise PermanentError("invalid_run", f"{where}: {first['msg']}") from None
     except Invalid as error:
         raise PermanentError("invalid_run", error.detail, {"code": error.code}) from None
-    own = {"parent_task_id": row.id, "depth": depth}
+    # The task's own time limit is that of its run: an attempt that only waits for it ends within it in any case.
+    limits = [limit for limit in (plan.row["timeout_seconds"], row.timeout_seconds) if limit is not None]
+    own = {"parent_task_id": row.id, "depth": depth, "timeout_seconds": min(limits, default=None)}
     run_id, came = outset.open_run(engine, conn, plan.row | own, plan.nodes, paused=paused)
     steps.set_state(conn, row.id, {"run_id": str(run_id)})
     advance(engine, conn, [], came, [run_id])

@@ -36,7 +36,10 @@ class Workflow(Handler[WorkflowConfig]):
 
     type_name = "workflow"
     queue = "automation"
-    description = "Starts a run of a workflow, waits for its end without holding a worker, and gives what it gave."
+    description = (
+        "Starts a run of a workflow, waits for its end without holding a worker, and gives what it gave. The task's "
+        "`timeout_seconds` bounds the run."
+    )
     Config = WorkflowConfig
     Output = WorkflowOutput
     example = MappingProxyType({"workflow": "nightly_import", "variables": {"country": "DE"}})

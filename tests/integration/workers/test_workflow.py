@@ -108,3 +108,14 @@ def test_what_depends_on_it_in_a_run_goes_on_with_its_results(bench: Bench) -> N
     work_off(bench, run["id"])
     shown = query_runs.run(bench.engine, bench.caller, run["id"])
     assert (shown["status"], shown["results"]["after"]) == ("completed", {"message": "none"})
+
+
+def test_its_time_limit_is_that_of_its_run(bench: Bench) -> None:
+    (task_id,) = bench.submit({"type": "workflow", "config": {"workflow": "inner"}, "timeout_seconds": 5})
+    bench.work(task_id)
+    run = run_of(bench, task_id)
+    assert run["timeout_seconds"] == 5
+    bench.sql("UPDATE runs SET times_out_at = now() - interval '1 second' WHERE id = :id", id=run["id"])
+    recover.tick(bench.engine, "test")
+    bench.work(task_id)
+    assert bench.task(task_id)["last_error"]["code"] == "sub_run_failed"
