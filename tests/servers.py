@@ -124,6 +124,14 @@ def open_folder(prefix: str) -> Iterator[Path]:
         yield folder
 
 
+def open_to_all(folder: Path) -> None:
+    """Let other users into a folder of pytest's, and through those above it, which it makes for its own user only."""
+    for place in (folder, *folder.parents):
+        if place == Path(tempfile.gettempdir()):
+            break
+        place.chmod(0o755)
+
+
 @contextmanager
 def running(prefix: str) -> Iterator[Servers]:
     """Both, in a folder that goes with them."""

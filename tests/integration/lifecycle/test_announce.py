@@ -27,10 +27,10 @@ def receiver() -> Iterator[Peer]:
 
 
 def said(bench: Bench, peer: Peer) -> list[dict[str, Any]]:
-    """What the peer's webhooks say, once they are sent."""
+    """What the peer's webhooks say, once they are sent, in the order of what they tell: they arrive in any."""
     sending.send_due(bench.engine)
     secret = str(deliveries.secret(bench.engine, bench.caller)["secret"])
-    return [verified(request, secret) for request in peer.requests]
+    return sorted((verified(request, secret) for request in peer.requests), key=lambda message: message["timestamp"])
 
 
 def anna_owns(bench: Bench, peer: Peer) -> None:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from taskengine.domain.errors import HandlerError, PermanentError, TransientError
 from taskengine.domain.outcome import Succeeded
 from tests.integration.workers.context import HandlerContext
+from tests.servers import open_to_all
 from tests.site import EMAIL, PASSWORD, TOTP_SECRET, Site, running_site
 from tests.stack import alive, eventually
 from workers.browser import pool, socket_owner
@@ -590,8 +591,7 @@ def test_it_does_not_run_as_root_with_its_sandbox_off(drive: Drive) -> None:
 
 
 def test_a_start_that_fails_once_does_not_cost_the_sandbox(drive: Drive, tmp_path: Path) -> None:
-    tmp_path.parent.parent.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
+    open_to_all(tmp_path)
     tmp_path.chmod(0o777)
     starter = tmp_path / "chromium"
     real = find_executable(None, "")

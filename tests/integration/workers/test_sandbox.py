@@ -24,6 +24,7 @@ from taskengine.domain.outcome import Succeeded
 from tests.integration.workers.context import HandlerContext
 from tests.integration.workers.hostile import ATTACKS, TOOLS, Attack
 from tests.integration.workers.peers import Peer
+from tests.servers import open_to_all
 from tests.stack import eventually
 from workers.automation import sandbox
 from workers.automation.sandbox_command import DROPPED_ID, drops
@@ -288,8 +289,7 @@ def test_a_bubblewrap_that_isolates_less_than_it_was_told_is_found_out(tmp_path:
         "os.execv('/usr/bin/bwrap', ['bwrap', '--args', str(made), *sys.argv[3:]])\n"
     )
     lying.chmod(0o755)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_to_all(tmp_path)
     said = told(sys.executable, "-c", PROBE, PATH=str(tmp_path))
     assert said == "False the sandbox shares the net namespace of the machine"
 
