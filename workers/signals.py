@@ -17,7 +17,7 @@ from taskengine import runtime
 from taskengine.broker.publish import direct
 from taskengine.domain.errors import EngineError
 from taskengine.handlers import registry
-from taskengine.lifecycle import presence
+from taskengine.lifecycle import presence, scratch
 from workers import resources, state
 from workers.automation import sandbox
 from workers.browser import pool as browser
@@ -109,6 +109,8 @@ def connect(settings: Settings) -> None:
         state.stop()
 
     def process_init(**_: Any) -> None:
+        # What the reconciler cannot reach: it may run on another machine.
+        scratch.sweep(settings.home)
         state.own_group()
         state.start(settings, node["name"])
 

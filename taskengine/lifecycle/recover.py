@@ -30,7 +30,7 @@ from config.settings import QUEUES
 from taskengine.broker.publish import BrokerDown, direct
 from taskengine.domain.errors import ErrorInfo, Unavailable
 from taskengine.domain.states import Kind
-from taskengine.lifecycle import conclude, deliver, dispatch, expand, lease_ends, overdue, own_runs, tell
+from taskengine.lifecycle import conclude, deliver, dispatch, expand, lease_ends, overdue, own_runs, scratch, tell
 from taskengine.lifecycle.advance import advance, advance_scopes
 from taskengine.lifecycle.begin import begin, over
 from taskengine.lifecycle.came import Came
@@ -174,6 +174,8 @@ def give_up_lost(engine: Engine) -> int:
         lost = transitions.lose(conn, lost_limit=engine.settings.lost_limit, error=error, limit=_BATCH)
         if lost:
             log.warning("attempts_lost", count=len(lost))
+            for row in lost:
+                scratch.discard(engine.settings.home, row.execution_id)
             advance(engine, conn, [row for row in lost if row.completed_at is not None])
             own_runs.stop_later(engine, lost)
             dispatch.after_commit(engine, {row.queue for row in lost if row.status == "queued"})

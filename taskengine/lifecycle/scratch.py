@@ -30,5 +30,5 @@ def sweep(home: Path) -> None:
 
 
 def discard(home: Path, execution_id: UUID) -> None:
-    """Delete the folder of an attempt that is about to be killed."""
+    """Delete the folder of an attempt that is about to be killed, or was lost; nothing happens if it has none."""
     remove(home / "scratch" / str(execution_id))

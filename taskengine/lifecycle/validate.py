@@ -138,23 +138,38 @@ def task_row(
     errors += [FieldError((place, "config", *fault.loc), fault.msg, fault.type) for fault in faults]
     declared = secret_fields(handler.Config)
     told = announce.stored(engine, spec)
-    return {
+    expanded = spec.expansion_config
+    return _as_given(spec) | {
         "id": new_id(),
         "organization_id": caller.organization_id,
+        "queue": spec.queue or shape.line,
+        "light": shape.light,
+        "config": credentials.seal(config, declared, engine.cipher.encrypt),
+        "scheduled_for": spec.scheduled_for or shape.due,
+        "waiting_on": 0,
+        "has_dependents": told is not None,
+        "announce": told,
+        "last_error": None,
+        "created_by": caller.name,
+        "kind": Kind.task.value if expanded is None else Kind.expansion.value,
+        "input": None if data is None else credentials.seal(data, declared, engine.cipher.encrypt),
+        "expansion_config": None if expanded is None else _sealed_expansion(expanded, declared, engine),
+    }
+
+
+def _as_given(spec: TaskSpec) -> dict[str, Any]:
+    """The columns that hold what the client said, as it stands."""
+    return {
         "key": spec.key,
         "name": spec.name,
         "type": spec.type,
-        "queue": spec.queue or shape.line,
         "priority": int(Priority[spec.priority]),
         "urgency": 1 if spec.urgency == "urgent" else 0,
-        "light": shape.light,
-        "config": credentials.seal(config, declared, engine.cipher.encrypt),
         "description": spec.description,
         "assigned_to_bot": spec.assigned_to_bot,
         "assigned_to": spec.assigned_to,
         "execution_type": spec.execution_type,
         "requires_human_review": spec.requires_human_review,
-        "scheduled_for": spec.scheduled_for or shape.due,
         "deadline": spec.deadline,
         "expires_at": spec.expires_at,
         "max_retries": spec.max_retries,
@@ -165,18 +180,8 @@ def task_row(
         "resource_requirements": _needs(spec),
         "input_schema": spec.input_schema,
         "output_schema": spec.output_schema,
-        "waiting_on": 0,
-        "has_dependents": told is not None,
-        "announce": told,
-        "last_error": None,
-        "created_by": caller.name,
         "run_on": spec.run_on,
         "on_failure": spec.on_failure,
-        "kind": Kind.task.value if spec.expansion_config is None else Kind.expansion.value,
-        "input": None if data is None else credentials.seal(data, declared, engine.cipher.encrypt),
-        "expansion_config": None
-        if spec.expansion_config is None
-        else _sealed_expansion(spec.expansion_config, declared, engine),
     }
 
 

@@ -124,7 +124,7 @@ _LOSE = text(
     + RING.format(source="moved WHERE status = 'queued'")
     + """)
     SELECT id, organization_id, queue, status, completed_at, has_dependents, kind, run_id, scope_id, ended_bad,
-        state IS NOT NULL AS has_run, announce IS NOT NULL AS announced
+        state IS NOT NULL AS has_run, announce IS NOT NULL AS announced, execution_id
     FROM moved
     """
 )

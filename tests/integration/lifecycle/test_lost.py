@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+import os
+from uuid import UUID, uuid4
 
-from taskengine.lifecycle import cancel, recover
+from taskengine.lifecycle import cancel, recover, scratch
 from taskengine.lifecycle.claim import Claimed
 from taskengine.lifecycle.consume import give_up
 from taskengine.lifecycle.finish import finish
@@ -43,6 +44,24 @@ def test_a_lost_attempt_is_followed_by_another(bench: Bench) -> None:
     assert bench.work(task_id) == 1
     assert attempts(bench, task_id) == ["lost", "succeeded"]
     assert events(bench, task_id) == ["created", "claimed", "lost", "claimed", "completed"]
+
+
+def test_a_lost_attempt_leaves_no_folder(bench: Bench) -> None:
+    (task_id,) = bench.submit({})
+    (claimed,) = take(bench, task_id)
+    folder = scratch.make(bench.engine.settings.home, claimed.execution_id)
+    (folder / "download").write_bytes(b"x")
+    fall_silent(bench)
+    recover.give_up_lost(bench.engine)
+    assert not folder.exists()
+
+
+def test_folders_that_nothing_was_done_in_for_a_day_are_swept(bench: Bench) -> None:
+    home = bench.engine.settings.home
+    old, fresh = scratch.make(home, uuid4()), scratch.make(home, uuid4())
+    os.utime(old, (0, 0))
+    scratch.sweep(home)
+    assert (old.exists(), fresh.exists()) == (False, True)
 
 
 def test_a_late_result_is_refused(bench: Bench) -> None:
